@@ -1,0 +1,5 @@
+"""One YAML file, strictly read: schema (pydantic, frozen) · limits · load · check."""
+
+from proxy.config.mistake import Mistake
+
+__all__ = ["Mistake"]

@@ -1,0 +1,35 @@
+"""A mistake in a config: the value that every room returns about its own section.
+
+`config/load` gives it its line; `server/snapshot` collects all of them before anything is refused, so that a person
+sees every mistake of a file at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One broken rule at one place of the file.
+
+    Args:
+        location: keys and indexes from the root, such as `("routes", 2, "upstream")`.
+        rule: the rule that is broken, lower case, no full stop.
+        severity: a `warning` is told and does not stop anything.
+    """
+
+    location: Location
+    rule: str
+    severity: Literal["error", "warning"] = "error"
+
+    @property
+    def path(self) -> str:
+        """The location as a person writes it: `routes[2].upstream`."""
+        out = ""
+        for step in self.location:
+            out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
+        return out

@@ -1,0 +1,41 @@
+"""Durations and sizes carry a unit; a bare number would be somebody's guess."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,9})(B|KiB|MiB|GiB)", re.ASCII)
+
+
+def parse_duration(text: object) -> float:
+    """Return seconds from `250ms`, `5s`, `30m`, `12h` or `7d`. Raise ValueError for anything else."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a duration with its unit, such as 250ms, 5s, 10m, 12h or 7d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(text: object) -> int:
+    """Return bytes from `512B`, `64KiB`, `10MiB` or `4GiB`. Raise ValueError for anything else."""
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("must be a size with its unit, such as 512B, 64KiB, 10MiB or 4GiB")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h|d)$"}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(B|KiB|MiB|GiB)$"}),
+]

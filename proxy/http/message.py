@@ -1,0 +1,98 @@
+"""The nouns of HTTP: what a head says once it is parsed.
+
+Header lists are `(name, value)` byte pairs, names lower-case, values without surrounding white space, in the order of
+the wire. Nothing here judges; `framing`, `target` and `headers` do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class BodyKind(Enum):
+    """How the end of a body is found (RFC 9112 section 6.3)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until_close"  # of a response alone
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The one body framing of a message. `length` counts bytes and means something for `LENGTH` alone."""
+
+    kind: BodyKind
+    length: int = 0
+
+
+NO_BODY = Framing(BodyKind.NONE)
+CHUNKED = Framing(BodyKind.CHUNKED)
+UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A parsed request head (RFC 9112 section 3)."""
+
+    method: bytes
+    target: bytes  # as on the wire
+    version: tuple[int, int]  # (1, 0) or (1, 1)
+    headers: Headers
+    framing: Framing = NO_BODY
+    keep_alive: bool = True
+    expects_continue: bool = False
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return every value of a header field; `name` is lower-case."""
+        return [value for field_name, value in self.headers if field_name == name]
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A parsed response head (RFC 9112 section 4); interim (1xx) ones too."""
+
+    status: int
+    reason: bytes
+    version: tuple[int, int]
+    headers: Headers
+    framing: Framing = NO_BODY
+    keep_alive: bool = True
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return every value of a header field; `name` is lower-case."""
+        return [value for field_name, value in self.headers if field_name == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request wants to go, decided once; routing, policy and the upstream see these bytes and no others.
+
+    Args:
+        host: lower-case host of the authority, without port; an IPv6 literal keeps its brackets.
+        port: the authority's port, or None.
+        path: the raw path for the upstream, beginning with `/`; `*` for the asterisk form.
+        query: the raw query without `?`, or None where there is none.
+        segments: the path's segments decoded once; `/` is `("",)`, `/a/` is `("a", "")`, `*` is `()`.
+        encoded_slash: a segment holds `%2F`, which is kept as those three characters in `segments`.
+    """
+
+    host: str
+    port: int | None
+    path: bytes
+    query: bytes | None
+    segments: tuple[str, ...] = field(default=())
+    encoded_slash: bool = False
+
+    @property
+    def origin_form(self) -> bytes:
+        """Path and query as the request line to the upstream spells them."""
+        return self.path if self.query is None else self.path + b"?" + self.query
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host header spells them."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"

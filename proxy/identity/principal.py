@@ -1,0 +1,101 @@
+"""Who is calling, once it is proven.
+
+`Principal` is whom the decision is about: the token's user, else the workload, else nobody. `Peer` is the client
+certificate's identity on the connection; a user on a known device has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What policy, XFCC and RFC 9440 say of a client certificate.
+
+    Args:
+        der: the leaf, DER.
+        sha256: lower-case hexadecimal SHA-256 of `der`.
+        subject: the subject in RFC 4514 form.
+        serial: lower-case hexadecimal serial number.
+        not_before, not_after: POSIX seconds.
+        dns: DNS names of the SAN.
+        uri: the one URI of the SAN.
+        chain: the intermediates that were verified, DER, leaf and root left out.
+    """
+
+    der: bytes
+    sha256: str
+    subject: str
+    serial: str
+    not_before: float
+    not_after: float
+    dns: tuple[str, ...]
+    uri: str
+    chain: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The workload at the other end of an mTLS connection.
+
+    Args:
+        id: its SPIFFE ID, such as `spiffe://example.org/ns/ci/sa/runner`.
+        trust_domain: the ID's trust domain.
+        path: the ID's path, beginning with `/`, or empty.
+        expires_at: POSIX seconds after which it is nobody: the earliest end in its verified chain.
+        certificate: facts for policy and for the upstream.
+    """
+
+    id: str
+    trust_domain: str
+    path: str
+    expires_at: float
+    certificate: CertificateFacts
+    kind: Literal["workload"] = "workload"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom the decision is about.
+
+    Args:
+        kind: `user`, `workload` or `anonymous`.
+        id: the token's `sub`, the SPIFFE ID, or empty.
+        issuer: the issuer's *name* in the config for a user, the trust domain for a workload, or empty.
+        issuer_url: the token's `iss`, or empty.
+        email: the e-mail address where its issuer vouches for it (verified, and of one of its domains), or empty.
+        groups: the groups of the token.
+        claims: every claim of the token.
+        method: `bearer`, `mtls` or `none`.
+        authenticated_at: POSIX seconds (`auth_time`, else `iat`), or None.
+        expires_at: POSIX seconds after which it is nobody; infinity for anonymous.
+    """
+
+    kind: Literal["user", "workload", "anonymous"]
+    id: str
+    issuer: str = ""
+    issuer_url: str = ""
+    email: str = ""
+    groups: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    method: Literal["bearer", "mtls", "none"] = "none"
+    authenticated_at: float | None = None
+    expires_at: float = float("inf")
+
+
+ANONYMOUS = Principal(kind="anonymous", id="")
+
+
+def principal_of(peer: Peer) -> Principal:
+    """Return the principal that a workload is when no user rides along."""
+    return Principal(
+        kind="workload",
+        id=peer.id,
+        issuer=peer.trust_domain,
+        method="mtls",
+        authenticated_at=peer.certificate.not_before,
+        expires_at=peer.expires_at,
+    )

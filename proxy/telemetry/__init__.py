@@ -1,0 +1,1 @@
+"""What leaves as a record or a number: metrics · records · access."""
