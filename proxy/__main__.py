@@ -1,0 +1,5 @@
+"""`python -m proxy` is `ztproxy`."""
+
+from proxy.cli import main
+
+main()
