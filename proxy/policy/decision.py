@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 HeaderPairs = tuple[tuple[bytes, bytes], ...]
+
+
+class Undefined(Enum):
+    """What an engine returns for a rule without a value; null is a value."""
+
+    UNDEFINED = "undefined"
+
+
+UNDEFINED: Final = Undefined.UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)

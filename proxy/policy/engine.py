@@ -1,0 +1,65 @@
+"""The engine: what evaluates policy, whichever it is, and how one is made of a config.
+
+It knows the two engines and the policy's files. It does not know requests, principals or what a decision means:
+a document goes in, a plain value or `UNDEFINED` comes out, and everything else is a `Refused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from proxy.config.mistake import Mistake
+from proxy.config.schema import Config
+from proxy.policy.decision import UNDEFINED, Undefined
+
+__all__ = ["UNDEFINED", "Engine", "Undefined", "build_engine", "entry_points"]
+
+
+class Engine(Protocol):
+    """What evaluates policy."""
+
+    @property
+    def revision(self) -> str:
+        """A digest of policy and data; where OPA owns both, the server's address."""
+
+    async def evaluate(self, path: str, document: dict[str, Any]) -> object:
+        """Return the value of a rule for an input, as plain JSON values, or `UNDEFINED`.
+
+        Args:
+            path: the rule's path such as `ztproxy/authz/decision`; one of the entry points the engine was built for.
+            document: the input; `scalars.check_input` has passed it.
+
+        Raises:
+            Refused: POLICY_FAILED, POLICY_TOO_SLOW, POLICY_UNREACHABLE, POLICY_PANICKED, POLICY_MALFORMED or
+                INPUT_REFUSED.
+        """
+
+    async def close(self) -> None:
+        """Let connections go. An engine that a reload has carried over is closed once, by its last owner."""
+
+
+def entry_points(config: Config) -> dict[str, tuple[str | int, ...]]:
+    """Return every rule that decides, and the first place in the file that names it."""
+    points: dict[str, tuple[str | int, ...]] = {config.policy.decision: ("policy", "decision")}
+    for index, route in enumerate(config.routes):
+        if route.decision is not None:
+            points.setdefault(route.decision, ("routes", index, "decision"))
+    return points
+
+
+def build_engine(
+    config: Config, data: Mapping[str, Any], previous: Engine | None = None
+) -> tuple[Engine | None, list[Mistake]]:
+    """Make the engine that a config asks for.
+
+    Args:
+        config: the whole config.
+        data: what the routes' `allow` became, from the root of data (`{"ztproxy": {"routes": …}}`), beside whatever the
+            user loads.
+        previous: the engine that serves now. It is returned itself where nothing it was made of has changed, so the
+            caller compares by identity before it closes one.
+    """
+    from proxy.policy.embedded import build_embedded
+
+    return build_embedded(config, data, previous)
