@@ -1,0 +1,188 @@
+"""A byte stream under one coroutine: a buffer to parse from, back-pressure both ways, one deadline.
+
+The protocol object only stores what arrives and wakes who waits; the coroutine that owns the stream reads the buffer
+with a sans-io parser and calls `fill` when the parser wants more. Nothing here knows what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from proxy.transport.deadlines import Deadlines
+
+# Reading pauses when this much waits unparsed, so a fast sender costs this much memory and no more.
+READ_HIGH_WATER = 128 * 1024
+WRITE_HIGH_WATER = 128 * 1024
+FOREVER = float("inf")
+
+
+class StreamClosed(ConnectionError):
+    """The other side is gone while something was still to be written."""
+
+
+class StreamTimeout(TimeoutError):
+    """The stream's deadline passed while its coroutine waited on it."""
+
+
+class Stream(asyncio.Protocol):
+    """One connection's bytes."""
+
+    __slots__ = (
+        "_deadlines",
+        "_drainer",
+        "_filler",
+        "_loop",
+        "_reading_paused",
+        "_unwritten",
+        "_writing_paused",
+        "buffer",
+        "deadline",
+        "eof",
+        "lost",
+        "patience",
+        "transport",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+        self._loop = loop
+        self._deadlines = deadlines
+
+        # What the coroutine works on.
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # set before anything else happens
+        self.buffer = bytearray()
+        self.deadline = FOREVER  # loop.time() seconds
+        self.patience = FOREVER  # seconds that a write may make no progress
+        self.eof = False
+        self.lost = False
+
+        # Flow control.
+        self._reading_paused = False
+        self._writing_paused = False
+        self._unwritten = 0
+        self._filler: asyncio.Future[None] | None = None
+        self._drainer: asyncio.Future[None] | None = None
+
+    # --- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport and enter the sweep."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self._deadlines.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what arrived, wake the reader, and pause when enough is kept."""
+        self.buffer += data
+        if self._filler is not None:
+            self._wake_filler()
+        elif len(self.buffer) >= READ_HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Note the end. A plain connection stays half open, a TLS one closes itself (RFC 8446 section 6.1 aside)."""
+        self.eof = True
+        self._wake_filler()
+        return self.transport.get_extra_info("ssl_object") is None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake everybody who waits."""
+        self.lost = self.eof = True
+        self._deadlines.discard(self)
+        self._wake_filler()
+        if self._drainer is not None and not self._drainer.done():
+            self._drainer.set_exception(StreamClosed("connection lost"))
+
+    def pause_writing(self) -> None:
+        """Make `drain` wait."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Let `drain` go on."""
+        self._writing_paused = False
+        if self._drainer is not None and not self._drainer.done():
+            self._drainer.set_result(None)
+
+    def expire(self) -> None:
+        """End the wait whose deadline passed; a stream that nobody waits on is closed.
+
+        A write that makes progress, however slow, is given its patience again.
+        """
+        if self._drainer is not None and not self._drainer.done():
+            unwritten = self.transport.get_write_buffer_size()
+            if unwritten < self._unwritten:
+                self._unwritten = unwritten
+                self.deadline = self._loop.time() + self.patience
+                return
+            self._drainer.set_exception(StreamTimeout("write made no progress"))
+        elif self._filler is not None and not self._filler.done():
+            self._filler.set_exception(StreamTimeout("nothing arrived in time"))
+        else:
+            self.abort()
+        self.deadline = FOREVER
+
+    # --- called by the coroutine that owns the stream
+
+    async def fill(self, deadline: float) -> bool:
+        """Wait until the buffer has grown; return False when nothing more will come.
+
+        Args:
+            deadline: `loop.time()` seconds at which StreamTimeout is raised.
+        """
+        if self.eof:
+            return False
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        self._filler = self._loop.create_future()
+        self.deadline = deadline
+        size = len(self.buffer)
+        try:
+            await self._filler
+        finally:
+            self._filler = None
+            self.deadline = FOREVER
+        return len(self.buffer) > size
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; raise StreamClosed when the other side is gone."""
+        if self.lost:
+            raise StreamClosed("connection lost")
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the other side has taken enough of what was written. Raise StreamClosed or StreamTimeout."""
+        if not self._writing_paused:
+            return
+        if self.lost:
+            raise StreamClosed("connection lost")
+        self._unwritten = self.transport.get_write_buffer_size()
+        self.deadline = self._loop.time() + self.patience
+        self._drainer = self._loop.create_future()
+        try:
+            await self._drainer
+        finally:
+            self._drainer = None
+            self.deadline = FOREVER
+
+    def interrupt(self, reason: BaseException) -> None:
+        """End a `fill` that is under way with this exception."""
+        if self._filler is not None and not self._filler.done():
+            self._filler.set_exception(reason)
+
+    def close(self) -> None:
+        """Close after what was written has gone out; not later than the patience allows."""
+        if not self.lost:
+            self.deadline = self._loop.time() + min(self.patience, 10.0)
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if not self.lost:
+            self.deadline = FOREVER
+            self.transport.abort()
+
+    def _wake_filler(self) -> None:
+        if self._filler is not None and not self._filler.done():
+            self._filler.set_result(None)
