@@ -1,0 +1,129 @@
+"""Whole lines through short writes, full disks, rotation and closed pipes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.telemetry.sink import Sink, tell
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Files may grow to 25 bytes: the kernel then tears a write and fails the next, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (25, limits[1]))
+    yield 25
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_lines_are_appended_to_a_file_that_the_world_cannot_read(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    path.write_bytes(b"before\n")
+    sink = Sink("records", str(path))
+    assert sink.put([b"one\n", b"two\n"]) == (2, None)
+    sink.close()
+    assert path.read_bytes() == b"before\none\ntwo\n"
+    fresh = tmp_path / "fresh"
+    Sink("fresh", str(fresh)).close()
+    assert fresh.stat().st_mode & 0o007 == 0
+
+
+def test_a_full_disk_takes_nothing_and_says_why() -> None:
+    sink = Sink("full", "/dev/full")
+    whole, error = sink.put([b"one\n"])
+    assert (whole, error and error.errno) == (0, 28)
+    sink.close()
+
+
+def test_a_line_that_a_full_disk_tore_is_finished_before_the_next(tmp_path: Path, small_disk: int) -> None:
+    path = tmp_path / "records"
+    sink = Sink("records", str(path))
+    whole, error = sink.put([b"0123456789\n", b"abcdefghij\n", b"ABCDEFGHIJ\n", b"never\n"])
+    assert (whole, error is not None) == (2, True)
+    assert path.read_bytes() == b"0123456789\nabcdefghij\nABC"
+    assert sink.put([b"never\n"])[0] == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, resource.RLIM_INFINITY))
+    assert sink.put([b"never\n"])[0] == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert sink.put([b"after\n"]) == (1, None)
+    sink.close()
+    assert path.read_bytes() == b"0123456789\nabcdefghij\nABCDEFGHIJ\nafter\n"
+
+
+def test_a_rotated_file_begins_with_a_whole_line(tmp_path: Path, small_disk: int) -> None:
+    path = tmp_path / "records"
+    sink = Sink("records", str(path))
+    assert sink.put([b"0123456789012345678901234567890\n"])[0] == 0
+    path.rename(tmp_path / "records.1")
+    sink.reopen()
+    assert sink.put([b"after\n"]) == (1, None)
+    sink.close()
+    assert path.read_bytes() == b"after\n"
+
+
+def test_a_file_that_cannot_be_opened_anew_is_written_on(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "records"
+    sink = Sink("records", str(path))
+    moved = tmp_path / "moved"
+    folder.rename(moved)
+    with pytest.raises(FileNotFoundError):
+        sink.reopen()
+    assert sink.put([b"after\n"]) == (1, None)
+    sink.close()
+    assert (moved / "records").read_bytes() == b"after\n"
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_an_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    whole, error = Sink("pipe", writing).put([b"one\n"])
+    assert whole == 0
+    assert isinstance(error, BrokenPipeError)
+    os.close(writing)
+
+
+def test_a_fifo_that_nobody_reads_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="No such device"):
+        Sink("fifo", str(tmp_path / "fifo"))
+
+
+def test_a_descriptor_that_was_given_is_not_closed() -> None:
+    reading, writing = os.pipe()
+    Sink("pipe", writing).close()
+    os.write(writing, b"x")
+    os.close(reading)
+    os.close(writing)
+
+
+def test_stderr_is_told_in_one_line_without_control_of_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    tell("records are lost")
+    assert capfd.readouterr().err == "ztproxy: records are lost\n"
+
+
+def test_a_blocked_stderr_blocks_nobody() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+    saved = os.dup(2)
+    os.dup2(writing, 2)
+    try:
+        tell("nobody will see this")
+    finally:
+        os.dup2(saved, 2)
+        for fd in (saved, reading, writing):
+            os.close(fd)
