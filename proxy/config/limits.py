@@ -7,11 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema
 
-from proxy.config.units import Duration, Size
+from proxy.config.units import Budget, Size, Wait
 
-Count = Annotated[int, Field(ge=1, le=10_000_000, strict=True)]
+_MOST = 10_000_000
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
+        raise ValueError(f"must be a whole number from 1 to {_MOST}")
+    return value
+
+
+Count = Annotated[
+    int,
+    PlainValidator(_count),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _MOST}),
+]
 
 
 class Limits(BaseModel):
@@ -20,28 +33,28 @@ class Limits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # The head of a request (nginx: 4 × 8 KiB, Envoy: 60 KiB and 100 fields).
-    header_bytes: Size = 64 * 1024
+    header_bytes: Budget = 64 * 1024
     header_count: Count = 100
-    target_length: Size = 8 * 1024
-    request_head: Duration = 10.0  # from its first byte to its last; the TLS handshake has its own
-    handshake: Duration = 10.0
+    target_length: Budget = 8 * 1024
+    request_head: Wait = 10.0  # from its first byte to its last; the TLS handshake has its own
+    handshake: Wait = 10.0
     # Its body. A body slower than `body_rate` bytes a second, averaged after `body_grace`, is a slow-body attack.
     body: Size = 4 * 1024**3
-    body_rate: Size = 240  # Apache mod_reqtimeout: 500; 240 B/s carries a 2G modem
-    body_grace: Duration = 10.0
-    chunk_overhead: Size = 16 * 1024  # chunk extensions and trailers: bytes of a chunked body that are no body
+    body_rate: Budget = 240  # Apache mod_reqtimeout: 500; 240 B/s carries a 2G modem
+    body_grace: Wait = 10.0
+    chunk_overhead: Budget = 16 * 1024  # chunk extensions and trailers: bytes of a chunked body that are no body
     # Connections.
-    idle: Duration = 75.0  # keep-alive between requests (nginx: 75 s)
+    idle: Wait = 75.0  # keep-alive between requests (nginx: 75 s)
     requests_per_connection: Count = 10_000
     connections: Count = 10_000  # per listener
     connections_per_address: Count = 1_000  # per listener
     in_flight: Count = 10_000  # requests at once, whole process
     # Upstreams.
-    upstream_connect: Duration = 5.0
+    upstream_connect: Wait = 5.0
     upstream_connections: Count = 128  # per endpoint
-    upstream_wait: Duration = 5.0  # for a free connection of the pool
-    upstream_idle: Duration = 55.0  # below the 60 s after which most servers close
-    upstream_response_head_bytes: Size = 64 * 1024
+    upstream_wait: Wait = 5.0  # for a free connection of the pool
+    upstream_idle: Wait = 55.0  # below the 60 s after which most servers close
+    upstream_response_head_bytes: Budget = 64 * 1024
     # Tokens.
-    token_bytes: Size = 16 * 1024
+    token_bytes: Budget = 16 * 1024
     token_cache: Count = 10_000  # verified tokens remembered

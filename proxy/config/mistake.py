@@ -6,6 +6,8 @@ sees every mistake of a file at once.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +35,10 @@ class Mistake:
         for step in self.location:
             out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
         return out
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """Return ` (did you mean "wiki"?)` for the nearest of `names`, or nothing where none is near."""
+    folded = {name.lower().replace("-", "_"): name for name in names}
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), folded, n=1)
+    return f' (did you mean "{folded[near[0]]}"?)' if near else ""

@@ -6,43 +6,44 @@ policy is checked by the room that owns it. Paths are absolute after `config/loa
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from proxy.config.limits import Limits
-from proxy.config.units import Duration
+from proxy.config.units import Duration, Wait
+from proxy.config.values import (
+    CIDR,
+    AnyText,
+    ClaimValue,
+    DecisionPath,
+    EndOfDay,
+    EndpointURL,
+    FilePath,
+    Flag,
+    HeaderName,
+    HeaderValue,
+    HostPattern,
+    HostPatterns,
+    Name,
+    Network,
+    NonEmpty,
+    PathPattern,
+    SecretFile,
+    Sink,
+    SocketAddress,
+    Strings,
+    Text,
+    TimeOfDay,
+    TrustDomain,
+    Version,
+    WebURL,
+    WorkloadPattern,
+    Yes,
+)
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _network(value: object) -> Network:
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return value
-    try:
-        return ipaddress.ip_network(str(value), strict=True)
-    except ValueError:
-        raise ValueError("must be a network in CIDR form without host bits, such as 10.0.0.0/8") from None
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-NonEmpty = Field(min_length=1)
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-CIDR = Annotated[Network, BeforeValidator(_network), WithJsonSchema({"type": "string"})]
-Strings = Annotated[tuple[Annotated[str, NonEmpty], ...], NonEmpty]
-OneOrMore = Annotated[Strings, BeforeValidator(_listed), WithJsonSchema({"type": ["string", "array"]})]
-HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-
-
-FilePath = Path
-# A `*_file` secret is a path, or `env:NAME` for the content of an environment variable.
-SecretFile = Annotated[str, NonEmpty]
+__all__ = ["CIDR", "ClaimValue", "Config", "Network", "json_schema"]
 
 
 class Section(BaseModel):
@@ -64,7 +65,7 @@ class Certificate(Section):
 class ServerCertificate(Certificate):
     """One of several certificates of a listener, chosen by SNI."""
 
-    hosts: OneOrMore
+    hosts: HostPatterns
     client_certificates: ClientCertificates = "none"
 
 
@@ -88,7 +89,7 @@ class TrustedProxies(Section):
     """Downstream proxies whose forwarding, trace and XFCC headers (and those alone) are believed."""
 
     networks: tuple[CIDR, ...] = ()
-    workloads: tuple[str, ...] = ()
+    workloads: tuple[WorkloadPattern, ...] = ()
     header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
 
 
@@ -96,9 +97,9 @@ class Listener(Section):
     """One socket that is served."""
 
     name: Name
-    address: str
+    address: SocketAddress
     tls: ListenerTLS | None = None
-    plaintext: Literal[True] | None = None
+    plaintext: Yes | None = None
     serves: Literal["proxy", "https_redirect"] = "proxy"
     proxy_protocol: ProxyProtocol | None = None
     trusted_proxies: TrustedProxies | None = None
@@ -107,20 +108,20 @@ class Listener(Section):
 class Admin(Section):
     """`/livez`, `/readyz` and `/metrics`."""
 
-    address: str = "127.0.0.1:9901"
+    address: SocketAddress = "127.0.0.1:9901"
 
 
 class Health(Section):
     """`/livez` and `/readyz` alone, for kubelets and load balancers."""
 
-    address: str
+    address: SocketAddress
 
 
 class Drain(Section):
     """What SIGTERM does: wait `delay` with readiness down, stop accepting, finish within `timeout`."""
 
     delay: Duration = 0.0
-    timeout: Duration = 30.0
+    timeout: Wait = 30.0
 
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -137,22 +138,22 @@ class Bearer(Section):
 class Claims(Section):
     """Which claims hold the e-mail and the groups; a name, or a dotted path into objects (`realm_access.roles`)."""
 
-    email: str = "email"
-    groups: str = "groups"
+    email: Text = "email"
+    groups: Text = "groups"
 
 
 class Issuer(Section):
     """An OIDC issuer. Its keys come by discovery from `issuer`, from `jwks_url`, or from `jwks_file`."""
 
-    issuer: Annotated[str, NonEmpty]
-    jwks_url: str | None = None
+    issuer: Text
+    jwks_url: Text | None = None
     jwks_file: FilePath | None = None
     ca: FilePath | None = None
-    email_domains: tuple[str, ...] = ()
+    email_domains: tuple[Text, ...] = ()
     claims: Claims = Claims()
     bearer: Bearer
-    keys_stale_limit: Duration = 24 * 3600.0
-    keys_refresh: Duration = 300.0
+    keys_stale_limit: Wait = 24 * 3600.0
+    keys_refresh: Wait = 300.0
 
 
 class TrustBundle(Section):
@@ -165,17 +166,36 @@ def _bundle(value: object) -> object:
     return {"file": value} if isinstance(value, str | Path) else value
 
 
+NamedBundle = Annotated[
+    TrustBundle,
+    BeforeValidator(_bundle),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {
+                    "type": "object",
+                    "properties": {"file": {"type": "string", "minLength": 1}},
+                    "required": ["file"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
 class Identity(Section):
     """Who may be recognised."""
 
-    trust_bundles: dict[str, Annotated[TrustBundle, BeforeValidator(_bundle)]] = {}
+    trust_bundles: dict[Text, NamedBundle] = {}
     issuers: dict[Name, Issuer] = {}
 
 
 class OPA(Section):
     """An OPA server that owns policy and data."""
 
-    url: str
+    url: WebURL
     token_file: SecretFile | None = None
     ca: FilePath | None = None
     certificate: FilePath | None = None
@@ -187,37 +207,35 @@ class Policy(Section):
 
     engine: Literal["embedded", "opa"] = "embedded"
     path: FilePath | None = None
-    decision: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$")] = (
-        "ztproxy/authz/decision"
-    )
-    deadline: Duration = 0.25
+    decision: DecisionPath = "ztproxy/authz/decision"
+    deadline: Wait = 0.25
     opa: OPA | None = None
 
 
 class AccessLog(Section):
     """Where access records go: `stdout`, `off`, or a file's path."""
 
-    to: str = "stdout"
+    to: Sink = "stdout"
 
 
 class DecisionLog(Section):
     """Where decision records go. `required`: a request whose decision cannot be recorded is refused."""
 
-    to: str = "stdout"
-    required: bool = False
+    to: Sink = "stdout"
+    required: Flag = False
 
 
 class UpstreamTLS(Section):
     """How `https://` endpoints are verified; always. Default: system CAs and the endpoint's host name."""
 
     ca: FilePath | None = None
-    server_name: str | None = None
+    server_name: HostPattern | None = None
 
 
 class Upstream(Section):
     """A service and its endpoints, taken in turn."""
 
-    endpoints: Strings
+    endpoints: Annotated[tuple[EndpointURL, ...], NonEmpty]
     tls: UpstreamTLS = UpstreamTLS()
 
 
@@ -225,12 +243,9 @@ class Hours(Section):
     """A weekly window in a time zone; `to` is exclusive."""
 
     days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], NonEmpty]
-    from_: Annotated[str, Field(alias="from", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
-    to: Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
-    zone: str = "UTC"
-
-
-ClaimValue = str | int | bool
+    from_: Annotated[TimeOfDay, Field(alias="from")]
+    to: EndOfDay
+    zone: Text = "UTC"
 
 
 class Allow(Section):
@@ -238,11 +253,11 @@ class Allow(Section):
 
     users: Strings | None = None
     groups: Strings | None = None
-    claims: Annotated[dict[str, Annotated[tuple[ClaimValue, ...], NonEmpty]], NonEmpty] | None = None
+    claims: Annotated[dict[Text, Annotated[tuple[ClaimValue, ...], NonEmpty]], NonEmpty] | None = None
     issuers: Strings | None = None
     workloads: Strings | None = None
-    authenticated: Literal[True] | None = None
-    anyone: Literal[True] | None = None
+    authenticated: Yes | None = None
+    anyone: Yes | None = None
     methods: Strings | None = None
     paths: Strings | None = None
     networks: Annotated[tuple[CIDR, ...], NonEmpty] | None = None
@@ -254,7 +269,7 @@ class Authenticate(Section):
 
     issuers: Strings | None = None
     header: Literal["authorization", "proxy-authorization", "none"] = "authorization"
-    pass_: Annotated[bool, Field(alias="pass", strict=True)] = False
+    pass_: Annotated[Flag, Field(alias="pass")] = False
 
 
 class CORS(Section):
@@ -266,7 +281,7 @@ class CORS(Section):
 class Rewrite(Section):
     """What changes on the way to the upstream. `host`: the client's, or the endpoint's."""
 
-    strip_prefix: str | None = None
+    strip_prefix: PathPattern | None = None
     host: Literal["client", "upstream"] = "client"
 
 
@@ -289,36 +304,36 @@ class RouteHeaders(Section):
 class Timeouts(Section):
     """Per route: to the response head, between any two bytes of a body, and for the whole exchange."""
 
-    response_head: Duration = 30.0
-    idle: Duration = 60.0
-    lifetime: Duration = 8 * 3600.0
+    response_head: Wait = 30.0
+    idle: Wait = 60.0
+    lifetime: Wait = 8 * 3600.0
 
 
 class Route(Section):
     """Which requests go where, and who may make them."""
 
     name: Name
-    host: OneOrMore
-    path: str = "/"
-    upstream: str | None = None
-    redirect: str | None = None
+    host: HostPatterns
+    path: PathPattern = "/"
+    upstream: Text | None = None
+    redirect: WebURL | None = None
     listeners: Strings | None = None
     authenticate: Authenticate = Authenticate()
-    decision: str | None = None
+    decision: DecisionPath | None = None
     encoded_slashes: Literal["refuse", "keep"] = "refuse"
     cors: CORS = CORS()
     rewrite: Rewrite = Rewrite()
     headers: RouteHeaders = RouteHeaders()
     timeouts: Timeouts = Timeouts()
-    labels: dict[str, str] = {}
+    labels: dict[Name, AnyText] = {}
     allow: Annotated[tuple[Allow, ...], NonEmpty] | None = None
 
 
 class Config(Section):
     """The whole file."""
 
-    version: Literal[1]
-    trust_domain: str
+    version: Version
+    trust_domain: TrustDomain
     listeners: Annotated[tuple[Listener, ...], NonEmpty]
     admin: Admin = Admin()
     health: Health | None = None
@@ -333,5 +348,5 @@ class Config(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the file, for editors."""
-    return Config.model_json_schema(by_alias=True)
+    """Return the JSON Schema (draft 2020-12) of the file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}
