@@ -1,0 +1,111 @@
+"""A certificate chain and its private key, from disk to a TLS context.
+
+Both files are read once and checked, and the bytes that were checked are the bytes that are served, however often a
+context is made of them and whatever happens to the files meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from proxy.config import Mistake
+from proxy.config.mistake import Location
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate chain (leaf first) and the key of its leaf, PEM; `not_after` of the leaf in POSIX seconds."""
+
+    certificate_pem: bytes
+    key_pem: bytes = field(repr=False)
+    not_after: float
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Make a context use this pair. Raise SSLError where its security level does not take the key."""
+        with _on_path(self.certificate_pem) as certificate, _on_path(self.key_pem) as key:
+            context.load_cert_chain(certificate, key)
+
+
+def read_key_pair(certificate: Path, key: Path, location: Location, now: float) -> tuple[KeyPair | None, list[Mistake]]:
+    """Read a certificate and its key.
+
+    Args:
+        certificate, key: PEM files.
+        location: the section of the config that has both as `certificate` and `key`.
+        now: POSIX seconds.
+
+    Returns:
+        The pair, or None where an error stands among the mistakes. An expired certificate is a warning: a gateway that
+        does not start because of it is a worse outage than clients that complain.
+    """
+    leaf, certificate_pem, mistakes = _read_certificate(certificate, (*location, "certificate"), now)
+    key_pem, wrong = _read_key(key, leaf, (*location, "key"))
+    mistakes += wrong
+    if leaf is None or key_pem is None:
+        return None, mistakes
+    return KeyPair(certificate_pem, key_pem, leaf.not_valid_after_utc.timestamp()), mistakes
+
+
+def _read_certificate(
+    path: Path, location: Location, now: float
+) -> tuple[x509.Certificate | None, bytes, list[Mistake]]:
+    try:
+        pem = path.read_bytes()
+        leaf = x509.load_pem_x509_certificates(pem)[0]
+    except OSError as error:
+        return None, b"", [Mistake(location, f"certificate must be readable: {path}: {error.strerror}")]
+    except ValueError:
+        return None, b"", [Mistake(location, f"certificate must be PEM: {path}")]
+    moment = datetime.fromtimestamp(now, UTC)
+    rules: list[str] = []
+    if moment > leaf.not_valid_after_utc:
+        rules.append(f"certificate must not have expired ({leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC): {path}")
+    if moment < leaf.not_valid_before_utc:
+        rules.append(f"certificate must be valid by now ({leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC): {path}")
+    return leaf, pem, [Mistake(location, rule, "warning") for rule in rules]
+
+
+def _read_key(path: Path, leaf: x509.Certificate | None, location: Location) -> tuple[bytes | None, list[Mistake]]:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            pem = file.read()
+        key = load_pem_private_key(pem, password=None)
+    except OSError as error:
+        return None, [Mistake(location, f"key must be readable: {path}: {error.strerror}")]
+    except TypeError:
+        return None, [Mistake(location, f"key must not be encrypted: {path}")]
+    except (ValueError, UnsupportedAlgorithm):
+        return None, [Mistake(location, f"key must be a PEM private key: {path}")]
+    if mode & stat.S_IROTH:
+        return None, [Mistake(location, f"private key must not be readable by the world: {path}")]
+    if leaf is not None and key.public_key() != leaf.public_key():
+        return None, [Mistake(location, f"key must be the one of the certificate: {path}")]
+    return pem, []
+
+
+@contextmanager
+def _on_path(content: bytes) -> Iterator[str]:
+    """Give content the path that `load_cert_chain` insists on: in memory where the system can, for one is a key."""
+    if sys.platform == "linux":
+        file = open(os.memfd_create("pem"), "wb", buffering=0)  # noqa: SIM115 - closed below, on either platform
+        path = f"/proc/self/fd/{file.fileno()}"
+    else:
+        file = tempfile.NamedTemporaryFile(buffering=0)  # noqa: SIM115
+        path = file.name
+    with file:
+        file.write(content)
+        yield path

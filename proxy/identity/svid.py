@@ -1,0 +1,148 @@
+"""X.509-SVIDs: from a certificate whose chain the TLS library accepted to the workload that it proves.
+
+The TLS library accepts any root of any trust domain, and knows nothing of SPIFFE. Here stand the rules of the X509-SVID
+standard, and a second verification of the chain, by another library, against the bundle of the SVID's own trust domain
+alone: without it, a federated partner's authority could sign any of our workloads. Knows no socket and no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, VerificationError
+
+from proxy.errors import CERTIFICATE_REFUSED, Refused
+from proxy.identity.bundle import UNREADABLE, TrustBundle, TrustBundles, check_signing, extensions_of, uris_of
+from proxy.identity.principal import CertificateFacts, Peer
+from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
+
+# The WebPKI profile (RFC 5280, and no weak key or signature), but for what X509-SVID says otherwise of a leaf: its SAN
+# may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
+_POLICY = PolicyBuilder().extension_policies(
+    ca_policy=ExtensionPolicy.webpki_defaults_ca(),
+    ee_policy=ExtensionPolicy.webpki_defaults_ee()
+    .require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, None),
+)
+
+
+def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float) -> Peer:
+    """Return the workload that a client certificate proves.
+
+    Args:
+        leaf_der: the client's certificate, DER.
+        verified_chain_der: the chain that the TLS library verified, DER, from leaf to root.
+        bundles: the trust bundles of the snapshot.
+        now: POSIX seconds.
+
+    Raises:
+        Refused: CERTIFICATE_REFUSED, with the rule that is broken.
+    """
+    try:
+        return _verify(leaf_der, verified_chain_der, bundles, now)
+    except (ValueError, VerificationError, *UNREADABLE) as error:
+        raise Refused(CERTIFICATE_REFUSED, str(error)) from None
+
+
+def check_leaf(leaf: x509.Certificate) -> SpiffeID:
+    """Return the SPIFFE ID of a leaf, by the rules that concern the certificate alone.
+
+    Raises:
+        ValueError: it breaks a rule of X509-SVID sections 2 to 5; the message states the rule.
+    """
+    uris = uris_of(leaf)
+    if len(uris) != 1:
+        raise ValueError("SVID must have exactly one URI name")
+    spiffe_id = parse_spiffe_id(uris[0])
+    if not spiffe_id.path:
+        raise ValueError("spiffe id of a workload must have a path")
+    extensions = extensions_of(leaf)
+    _check_constraints(extensions)
+    _check_usage(extensions)
+    names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    if not list(leaf.subject) and not names.critical:
+        raise ValueError("SAN must be critical where the subject is empty")
+    return spiffe_id
+
+
+def verify_chain(
+    leaf: x509.Certificate, others: list[x509.Certificate], bundle: TrustBundle, now: float
+) -> list[x509.Certificate]:
+    """Return a chain from the leaf to a root of this bundle.
+
+    Args:
+        leaf: the certificate to verify.
+        others: certificates from which the chain may be built.
+        bundle: the only roots that count.
+        now: POSIX seconds.
+
+    Raises:
+        VerificationError: there is no such chain that is valid now (RFC 5280 section 6).
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    return _POLICY.store(bundle.store).time(moment).build_client_verifier().verify(leaf, others).chain
+
+
+def _verify(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float) -> Peer:
+    leaf, *others = [x509.load_der_x509_certificate(der) for der in (leaf_der, *verified_chain_der[1:])]
+    spiffe_id = check_leaf(leaf)
+    bundle = bundles.get(spiffe_id.trust_domain)
+    if bundle is None:
+        raise ValueError("trust domain of the spiffe id must have a trust bundle")
+    chain = verify_chain(leaf, others, bundle, now)
+    for signer in chain[1:]:
+        check_signing(signer, spiffe_id.trust_domain)
+    return _peer(spiffe_id, leaf_der, chain)
+
+
+def _check_constraints(extensions: x509.Extensions) -> None:
+    try:
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return  # RFC 5280 4.2.1.9: absent, it is no CA
+    if constraints.ca:
+        raise ValueError("SVID of a workload must not be a CA")
+
+
+def _check_usage(extensions: x509.Extensions) -> None:
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        raise ValueError("SVID must have key usage") from None
+    if not usage.digital_signature:
+        raise ValueError("key usage of an SVID must have digitalSignature")
+    if usage.key_cert_sign or usage.crl_sign:
+        raise ValueError("key usage of a workload's SVID must not have keyCertSign or cRLSign")
+    try:
+        extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in extended:
+        raise ValueError("extended key usage of an SVID must include clientAuth")
+
+
+def _peer(spiffe_id: SpiffeID, leaf_der: bytes, chain: list[x509.Certificate]) -> Peer:
+    leaf = chain[0]
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return Peer(
+        id=str(spiffe_id),
+        trust_domain=spiffe_id.trust_domain,
+        path=spiffe_id.path,
+        expires_at=min(certificate.not_valid_after_utc.timestamp() for certificate in chain),
+        certificate=CertificateFacts(
+            der=leaf_der,
+            sha256=hashlib.sha256(leaf_der).hexdigest(),
+            subject=leaf.subject.rfc4514_string(),
+            serial=f"{leaf.serial_number:x}",
+            not_before=leaf.not_valid_before_utc.timestamp(),
+            not_after=leaf.not_valid_after_utc.timestamp(),
+            dns=tuple(names.get_values_for_type(x509.DNSName)),
+            uri=str(spiffe_id),
+            chain=tuple(signer.public_bytes(Encoding.DER) for signer in chain[1:-1]),
+        ),
+    )
