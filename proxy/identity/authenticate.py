@@ -1,0 +1,178 @@
+"""Which user a request's bearer token makes its caller (RFC 6750), and the memory of tokens that were verified.
+
+It reads one header field of a parsed head, and knows no socket, session, policy or response. Every way to be refused
+raises a row of the catalogue; the detail names the rule and holds nothing of the token.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import sha256
+
+from proxy.config.limits import Limits
+from proxy.config.schema import Authenticate
+from proxy.errors import AUTHORIZATION_DUPLICATE, TOKEN_INVALID, Refused, Row
+from proxy.http.message import RequestHead
+from proxy.identity.claims import read_principal
+from proxy.identity.issuers import Issuers
+from proxy.identity.jwks import Key, KeySet
+from proxy.identity.keys import KeySource
+from proxy.identity.principal import ANONYMOUS, Peer, Principal, principal_of
+from proxy.identity.token import InvalidToken, parse_token
+
+# RFC 9110 sections 5.6.2 and 11.2.
+_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+_TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def challenge(row: Row) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the `www-authenticate` fields of a refusal (RFC 9110 section 11.6.1, RFC 6750 section 3).
+
+    Without a credential there is no `error`; the description is the catalogue's sentence, never the detail.
+    """
+    if row.status != 401:
+        return ()
+    if row is not TOKEN_INVALID:
+        return ((b"www-authenticate", b"Bearer"),)
+    description = row.public.rstrip(".").encode("ascii")
+    return ((b"www-authenticate", b'Bearer error="invalid_token", error_description="' + description + b'"'),)
+
+
+_INVALID = challenge(TOKEN_INVALID)
+
+
+class _Verified:
+    """A token that was verified, and what that rests on."""
+
+    __slots__ = ("expires", "key", "keys", "principal", "source")
+
+    def __init__(self, principal: Principal, expires: float, source: KeySource, key: Key, keys: KeySet | None) -> None:
+        self.principal = principal
+        self.expires = expires
+        self.source = source
+        self.key = key
+        self.keys = keys
+
+
+class Authenticator:
+    """Who the caller of a request is.
+
+    Args:
+        issuers: those whose tokens are believed.
+        limits: `token_bytes` and `token_cache`.
+    """
+
+    def __init__(self, issuers: Issuers, limits: Limits) -> None:
+        self._issuers = issuers
+        self._token_bytes = limits.token_bytes
+        self._capacity = limits.token_cache
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    def recall(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal | None:
+        """Return the caller if that takes no proof, or one that was given already; None: `authenticate` must.
+
+        Raises:
+            Refused: AUTHORIZATION_DUPLICATE.
+        """
+        value = _field(head, route)
+        if value is None:
+            return ANONYMOUS if peer is None else principal_of(peer)
+        verified = self._verified.get(digest := sha256(value).digest())
+        if verified is None:
+            return None
+        if now >= verified.expires or not self._still_rests(verified):
+            del self._verified[digest]
+            return None
+        if route.issuers is not None and verified.principal.issuer not in route.issuers:
+            return None
+        self._verified.move_to_end(digest)
+        return verified.principal
+
+    async def authenticate(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal:
+        """Return the caller: the token's user, else the workload, else nobody.
+
+        Args:
+            head: the request's head.
+            route: what its route says of credentials.
+            peer: the workload of the connection; the caller has seen that it has not lapsed.
+            now: POSIX seconds.
+
+        Raises:
+            Refused: AUTHORIZATION_DUPLICATE, TOKEN_INVALID, or TOKEN_KEYS_UNAVAILABLE.
+        """
+        value = _field(head, route)
+        try:
+            token = None if value is None else _bearer(value)
+            if value is None or token is None:
+                return ANONYMOUS if peer is None else principal_of(peer)
+            verified = await self._verify(token, route, now)
+        except InvalidToken as broken:
+            raise Refused(TOKEN_INVALID, str(broken), headers=_INVALID) from None
+        if now < verified.expires:
+            self._remember(sha256(value).digest(), verified)
+        return verified.principal
+
+    async def _verify(self, text: bytes, route: Authenticate, now: float) -> _Verified:
+        """Return what a token proves. What costs little is looked at first: a flood of bad tokens must stay cheap."""
+        if len(text) > self._token_bytes:
+            raise InvalidToken(f"token must have at most {self._token_bytes} bytes")
+        token = parse_token(text)
+        rules, source = self._issuers.find(token.claims.get("iss"))  # unproven; it only says whose key must prove it
+        if route.issuers is not None and rules.name not in route.issuers:
+            raise InvalidToken("issuer must be one of the route's")
+        if token.algorithm not in rules.algorithms:
+            raise InvalidToken("algorithm must be one of the issuer's")
+        principal = read_principal(token.claims, rules, now)
+        key = await source.find(token)
+        key.verify(token)
+        return _Verified(principal, principal.expires_at - rules.skew, source, key, source.keys)
+
+    def _still_rests(self, verified: _Verified) -> bool:
+        """Whether the keys are fresh, and the token's key is still among them (it may have been withdrawn)."""
+        source = verified.source
+        if not source.usable:
+            return False
+        if verified.keys is not source.keys:
+            if source.keys is None or verified.key not in source.keys:
+                return False
+            verified.keys = source.keys
+        return True
+
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        self._verified[digest] = verified
+        if len(self._verified) > self._capacity:
+            self._verified.popitem(last=False)
+
+
+def _field(head: RequestHead, route: Authenticate) -> bytes | None:
+    """Return the value of the header field in which the route reads tokens, or None.
+
+    Two `Authorization` fields are refused on every route: which one counts would differ between us and the upstream.
+    """
+    authorization = proxy_authorization = None
+    for name, value in head.headers:
+        if name == b"authorization":
+            if authorization is not None:
+                raise Refused(AUTHORIZATION_DUPLICATE, "authorization must be there once at most")
+            authorization = value
+        elif name == b"proxy-authorization" and route.header == "proxy-authorization":
+            if proxy_authorization is not None:
+                raise Refused(AUTHORIZATION_DUPLICATE, "proxy-authorization must be there once at most")
+            proxy_authorization = value
+    return authorization if route.header == "authorization" else proxy_authorization
+
+
+def _bearer(value: bytes) -> bytes | None:
+    """Return the token of a Bearer credential, or None for another scheme (RFC 6750 section 2.1).
+
+    Raises:
+        InvalidToken: the field is Bearer and malformed, or no credential at all.
+    """
+    scheme, space, token = value.partition(b" ")
+    if scheme.lower() != b"bearer":
+        if value and (not scheme or scheme.translate(None, _TCHAR)):
+            raise InvalidToken("credential must begin with its scheme")
+        return None
+    if not space or not token or token.translate(None, _TOKEN68):
+        raise InvalidToken("credential must be Bearer, one space and one token")
+    return token
