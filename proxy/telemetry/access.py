@@ -57,6 +57,7 @@ def access_record(
     peer: CallingPeer | None,
     status: int,
     code: str | None,
+    detail: str | None,
     decision_id: str | None,
     upstream: str | None,
     endpoint: str | None,
@@ -74,6 +75,7 @@ def access_record(
         principal: None where the exchange ended before anybody was recognised.
         peer: the client certificate's identity, if there is one.
         code: the catalogue's, or None where the upstream's answer was relayed.
+        detail: the rule that was broken, which the client is not told; without secrets.
         bytes_in, bytes_out: bytes of the bodies.
         duration: seconds.
     """
@@ -93,6 +95,7 @@ def access_record(
         "peer": peer and {"id": peer.id},
         "status": status,
         "code": code,
+        "detail": detail,
         "decision_id": decision_id,
         "upstream": upstream,
         "endpoint": endpoint,

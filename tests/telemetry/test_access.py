@@ -35,6 +35,7 @@ EXCHANGE: dict[str, Any] = {
     "peer": Caller(id="spiffe://example.org/ns/ci"),
     "status": 200,
     "code": None,
+    "detail": None,
     "decision_id": "d1",
     "upstream": "wiki",
     "endpoint": "10.0.0.5:8080",
@@ -48,7 +49,7 @@ def test_an_access_record_has_the_published_fields_and_no_others() -> None:
     record = access_record(**EXCHANGE)
     assert list(record) == [
         "type", "time", "request_id", "connection_id", "listener", "source", "method", "host", "path", "protocol",
-        "route", "principal", "peer", "status", "code", "decision_id", "upstream", "endpoint", "bytes_in", "bytes_out",
+        "route", "principal", "peer", "status", "code", "detail", "decision_id", "upstream", "endpoint", "bytes_in", "bytes_out",
         "duration_ms",
     ]  # fmt: skip
     assert record["type"] == "access"
