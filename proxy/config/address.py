@@ -31,12 +31,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """Whether nobody outside this machine can reach it."""
-        if self.kind == "unix" or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self.kind == "unix" or is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +42,19 @@ class URL:
     host: str
     port: int
     path: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine by its very name."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its very name (RFC 6761 section 6.3)."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def parse_address(text: str) -> Address:
@@ -67,6 +75,8 @@ def parse_url(text: str) -> URL:
     if match is None:
         raise ValueError("must be an absolute URL, http:// or https://, without user name or fragment")
     scheme, host, port, path, query = match.groups()
+    if query and not path:
+        raise ValueError("must have a path before its query")
     secure = scheme.lower() == "https"
     number = _port(port) if port is not None else 443 if secure else 80
     if number == 0:

@@ -88,16 +88,13 @@ class _Broken(Exception):  # noqa: N818 - it breaks off the reading, and ends as
 class Document:
     """What was read: plain values, mistakes of the text itself, and the line of every place."""
 
-    __slots__ = ("_root", "mistakes")
+    __slots__ = ("_root", "mistakes", "value")
 
     def __init__(self, root: _Node | None, mistakes: list[Located]) -> None:
         self._root = root
         self.mistakes = mistakes
-
-    @property
-    def value(self) -> object:
-        """The plain value of the whole document: dict, list, str, int, float, bool or None."""
-        return _plain(self._root) if self._root is not None else None
+        # dict, list, str, int, float, bool or None, all the way down; no part of it is shared.
+        self.value: object = None if root is None else _plain(root)
 
     def line_of(self, location: Location) -> int:
         """Return the line of a key or list item; of what encloses it where the file does not have it."""

@@ -22,8 +22,12 @@ _KEY = "[key]"  # pydantic's last step of a location that means the key itself, 
 
 def mistakes_of(error: ValidationError) -> list[Mistake]:
     """Return every mistake that a validation found, in the order of the file's shape."""
-    details = error.errors(include_url=False)
-    return [_mistake(detail) for detail in details if not _is_echo(detail)]
+    return [_mistake(detail) for detail in details_of(error)]
+
+
+def details_of(error: ValidationError) -> list[ErrorDetails]:
+    """Return pydantic's own errors without those that only repeat another one."""
+    return [detail for detail in error.errors(include_url=False) if not _is_echo(detail)]
 
 
 def known_keys(location: Location) -> tuple[str, ...]:

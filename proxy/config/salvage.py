@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from proxy.config.explain import is_key
+from proxy.config.explain import details_of, is_key
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
 
@@ -66,11 +66,15 @@ def salvage(value: object, errors: ValidationError, context: Mapping[str, Any]) 
     rest = copy.deepcopy(value)
     touched: set[Location] = set()
     for _ in range(_ROUNDS):
-        for detail in errors.errors(include_url=False, include_context=False):
-            place = _mend(rest, detail["loc"], detail["type"] == "extra_forbidden", len(touched))
+        mended: set[Location] = set()
+        for detail in details_of(errors):
+            if any(detail["loc"][: len(place)] == place for place in mended):
+                continue
+            place = _mend(rest, detail["loc"], detail["type"] == "extra_forbidden", len(touched) + len(mended))
             if place is None:
                 return Salvage(None, frozenset(touched))
-            touched.add(place)
+            mended.add(place)
+        touched |= mended
         try:
             return Salvage(Config.model_validate(rest, context=context), frozenset(touched))
         except ValidationError as again:

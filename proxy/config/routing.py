@@ -1,0 +1,141 @@
+"""Rules about routes: names that must exist, routes that nothing reaches, and edits that are not theirs to make.
+
+Routing is by authority (the exact host, then `*.` and one label, then `*`) and then by the longest path prefix, so a
+route is out of reach exactly where another one has its host and its path on the same listener.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from proxy.config.mistake import Location, Mistake, did_you_mean
+from proxy.config.schema import Config, HeaderEdit, Route
+
+# What no static edit may touch. `tests/config` holds these against the tables of `http/headers`.
+_FRAMING: Final = frozenset(
+    {
+        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authenticate",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+_OURS: Final = frozenset(
+    {"client-cert", "client-cert-chain", "forwarded", "traceparent", "tracestate", "x-request-id", "x-real-ip"}
+)
+_OUR_PREFIXES: Final = ("x-ztproxy-", "x-forwarded-")
+_REDIRECT_EXCLUDES: Final = ("allow", "decision", "cors", "rewrite", "headers", "timeouts")
+
+
+def routing_mistakes(config: Config) -> Iterator[Mistake]:
+    """Yield the mistakes of `routes`."""
+    yield from _names(config.routes)
+    for index, route in enumerate(config.routes):
+        at: Location = ("routes", index)
+        yield from _destination(route, config, at)
+        yield from _references(route, config, at)
+        yield from _contradictions(route, at)
+        yield from _edits(route.headers.request, (*at, "headers", "request"))
+        yield from _edits(route.headers.response, (*at, "headers", "response"))
+    yield from _unreachable(config)
+
+
+def _names(routes: Iterable[Route]) -> Iterator[Mistake]:
+    seen: dict[str, int] = {}
+    for index, route in enumerate(routes):
+        first = seen.setdefault(route.name, index)
+        if first != index:
+            yield Mistake(("routes", index, "name"), f'"{route.name}" is the name of routes[{first}] already')
+
+
+def _destination(route: Route, config: Config, at: Location) -> Iterator[Mistake]:
+    if route.upstream is not None:
+        yield from _named("upstream", route.upstream, config.upstreams, (*at, "upstream"))
+    if route.upstream is not None and route.redirect is not None:
+        yield Mistake((*at, "redirect"), "must not stand beside upstream")
+    if route.upstream is None and route.redirect is None:
+        yield Mistake(at, "must have an upstream or a redirect")
+    if route.redirect is not None:
+        for key in _REDIRECT_EXCLUDES:
+            if key in route.model_fields_set:
+                yield Mistake((*at, key), "must not stand beside redirect: nothing is decided or forwarded")
+
+
+def _references(route: Route, config: Config, at: Location) -> Iterator[Mistake]:
+    listeners = {listener.name: listener for listener in config.listeners}
+    issuers = config.identity.issuers
+    for index, name in enumerate(route.listeners or ()):
+        yield from _named("listener", name, listeners, (*at, "listeners", index))
+    named = [listeners[name] for name in route.listeners or () if name in listeners]
+    if named and all(listener.serves == "https_redirect" for listener in named):
+        yield Mistake((*at, "listeners"), "must name a listener that does not only redirect to https")
+    for index, name in enumerate(route.authenticate.issuers or ()):
+        yield from _named("issuer", name, issuers, (*at, "authenticate", "issuers", index))
+    for index, entry in enumerate(route.allow or ()):
+        for position, name in enumerate(entry.issuers or ()):
+            yield from _named("issuer", name, issuers, (*at, "allow", index, "issuers", position))
+
+
+def _named(kind: str, name: str, names: Iterable[str], at: Location) -> Iterator[Mistake]:
+    known = tuple(names)
+    if name not in known:
+        yield Mistake(at, f'no {kind} is called "{name}"{did_you_mean(name, known)}')
+
+
+def _contradictions(route: Route, at: Location) -> Iterator[Mistake]:
+    rules, prefix = route.authenticate, route.rewrite.strip_prefix
+    if rules.header == "none" and rules.issuers is not None:
+        yield Mistake((*at, "authenticate", "issuers"), "must not stand beside header: none, which reads no token")
+    if rules.header != "authorization" and rules.pass_:
+        yield Mistake((*at, "authenticate", "pass"), f"must not stand beside header: {rules.header}")
+    if prefix is not None and _segments(route.path)[: len(_segments(prefix))] != _segments(prefix):
+        yield Mistake((*at, "rewrite", "strip_prefix"), f"must be {route.path} or whole segments at its beginning")
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]
+
+
+def _edits(edits: HeaderEdit, at: Location) -> Iterator[Mistake]:
+    seen: set[str] = set()
+    for name in edits.set:
+        yield from _editable(name, (*at, "set", name))
+        if name.lower() in seen:
+            yield Mistake((*at, "set", name), "is set twice: names are the same in every case")
+        seen.add(name.lower())
+    for index, name in enumerate(edits.remove):
+        yield from _editable(name, (*at, "remove", index))
+        if name.lower() in seen:
+            yield Mistake((*at, "remove", index), f"{name} is set here: what is set replaces by itself")
+
+
+def _editable(name: str, at: Location) -> Iterator[Mistake]:
+    folded = name.lower().replace("_", "-").replace(".", "-")
+    if folded in _FRAMING:
+        yield Mistake(at, f"{name} frames or routes the message: it is not edited")
+    elif folded in _OURS or folded.startswith(_OUR_PREFIXES):
+        yield Mistake(at, f"{name} says who or where from: the proxy alone writes it")
+
+
+def _unreachable(config: Config) -> Iterator[Mistake]:
+    everywhere = tuple(listener.name for listener in config.listeners)
+    owners: dict[tuple[str, str, str], int] = {}
+    for index, route in enumerate(config.routes):
+        places = [
+            (name, host, route.path) for host in route.host for name in dict.fromkeys(route.listeners or everywhere)
+        ]
+        taken = {place: owners[place] for place in places if place in owners}
+        if taken:
+            yield _taken(config, index, taken, len(set(places)))
+        for position, host in enumerate(route.host):
+            if host in route.host[:position]:
+                yield Mistake(("routes", index, "host", position), f'"{host}" is listed twice')
+        owners.update((place, index) for place in places if place not in owners)
+
+
+def _taken(config: Config, index: int, taken: dict[tuple[str, str, str], int], places: int) -> Mistake:
+    (listener, host, path), first = next(iter(taken.items()))
+    owner = f'routes[{first}] ("{config.routes[first].name}")'
+    where = f"{host}{path} on listener {listener}"
+    if len(taken) == places:
+        return Mistake(("routes", index, "path"), f"nothing reaches this route: {owner} has {where} already")
+    return Mistake(("routes", index, "path"), f"{owner} has {where} already")
