@@ -8,7 +8,6 @@ accepts (X509-SVID sections 2 to 4), and it refuses to sign anything else.
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from proxy.identity.keypair import write_key_pair
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id, parse_trust_domain
 
 CA_LIFETIME = timedelta(days=3650)
@@ -46,17 +46,8 @@ class Issued:
     key_pem: bytes
 
     def write(self, stem: Path, *, force: bool = False) -> tuple[Path, Path]:
-        """Write `STEM.pem` and `STEM.key`, the key readable by its owner alone, and return both paths.
-
-        Raises:
-            FileExistsError: one of them exists and `force` is not given; nothing is written then.
-        """
-        files = pair_of(stem)
-        if not force:
-            refuse_existing(files)
-        _write(files[0], self.certificate_pem, 0o644)
-        _write(files[1], self.key_pem, 0o600)
-        return files
+        """Write `STEM.pem` and `STEM.key` and return both paths; see `write_key_pair`."""
+        return write_key_pair(stem, self.certificate_pem, self.key_pem, force=force)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +111,7 @@ class Authority:
         return cls(_trust_domain_of(certificate), certificate, key)
 
     def write(self, directory: Path, *, force: bool = False) -> tuple[Path, Path]:
-        """Write `ca.pem` and `ca.key` into a directory; see `Issued.write`."""
+        """Write `ca.pem` and `ca.key` into a directory; see `write_key_pair`."""
         return Issued(self.bundle_pem, _key_pem(self.key)).write(directory / "ca", force=force)
 
     @property
@@ -182,8 +173,8 @@ class Authority:
         listed = list(names)
         if not listed:
             raise ValueError("a server certificate must have a name")
-        dns = [name for name in listed if not _is_address(name)]
-        ips = [name for name in listed if _is_address(name)]
+        dns = [name for name in listed if not is_address(name)]
+        ips = [name for name in listed if is_address(name)]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, listed[0][:64])])
         window = _window(not_before, not_after, SERVER_LIFETIME)
         return self._issue(subject, _host_names(dns, ips), [ExtendedKeyUsageOID.SERVER_AUTH], window, key)
@@ -213,24 +204,9 @@ class Authority:
         return Issued(certificate.public_bytes(Encoding.PEM), _key_pem(key))
 
 
-def pair_of(stem: Path) -> tuple[Path, Path]:
-    """Return the certificate's and the key's path of a stem: `web` is `web.pem` and `web.key`."""
-    return stem.with_name(stem.name + ".pem"), stem.with_name(stem.name + ".key")
-
-
-def refuse_existing(files: Iterable[Path]) -> None:
-    """Raise FileExistsError, naming the file, if one of them exists: a key that is overwritten is gone."""
-    for file in files:
-        if file.exists() or file.is_symlink():
-            raise FileExistsError(f"{file} exists")
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    # A new file each time: an old one's mode, its other names and a link in its place must not receive a key.
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+def expiry(lifetime: timedelta) -> datetime:
+    """Return the moment at which what is signed now, for this long, ends."""
+    return datetime.now(UTC) + lifetime
 
 
 def _make_key(kind: KeyKind) -> PrivateKey:
@@ -285,7 +261,8 @@ def _host_names(dns: Iterable[str], ips: Iterable[str]) -> list[x509.GeneralName
     return [*map(x509.DNSName, dns), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips)]
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Return whether a name is an IP address, not a host name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

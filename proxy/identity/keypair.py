@@ -1,4 +1,4 @@
-"""A certificate chain and its private key, from disk to a TLS context.
+"""A certificate chain and its private key: on disk, and in a TLS context.
 
 Both files are read once and checked, and the bytes that were checked are the bytes that are served, however often a
 context is made of them and whatever happens to the files meanwhile.
@@ -6,12 +6,13 @@ context is made of them and whatever happens to the files meanwhile.
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,6 +58,40 @@ def read_key_pair(certificate: Path, key: Path, location: Location, now: float) 
     if leaf is None or key_pem is None:
         return None, mistakes
     return KeyPair(certificate_pem, key_pem, leaf.not_valid_after_utc.timestamp()), mistakes
+
+
+def pair_of(stem: Path) -> tuple[Path, Path]:
+    """Return the certificate's and the key's path of a stem: `web` is `web.pem` and `web.key`."""
+    return stem.with_name(stem.name + ".pem"), stem.with_name(stem.name + ".key")
+
+
+def refuse_existing(files: Iterable[Path]) -> None:
+    """Raise FileExistsError, naming the file, if one of them exists: a key that is overwritten is gone."""
+    for file in files:
+        if os.path.lexists(file):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+
+
+def write_key_pair(stem: Path, certificate_pem: bytes, key_pem: bytes, *, force: bool = False) -> tuple[Path, Path]:
+    """Write `STEM.pem` and `STEM.key`, the key readable by its owner alone, and return both paths.
+
+    Raises:
+        FileExistsError: one of them exists and `force` is not given; nothing is written then.
+        OSError: one of them cannot be written.
+    """
+    files = pair_of(stem)
+    if not force:
+        refuse_existing(files)
+    _write(files[0], certificate_pem, 0o644)
+    _write(files[1], key_pem, 0o600)
+    return files
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    # A new file each time: an old one's mode, its other names and a link in its place must not receive a key.
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
 
 
 def _read_certificate(
