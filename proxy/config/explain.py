@@ -14,8 +14,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.config.editors import json_schema
 from proxy.config.mistake import Location, Mistake, did_you_mean
-from proxy.config.schema import json_schema
 
 _KEY = "[key]"  # pydantic's last step of a location that means the key itself, not its value
 

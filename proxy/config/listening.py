@@ -32,7 +32,10 @@ def listening_mistakes(config: Config) -> Iterator[Mistake]:
 def asks_for_certificates(listener: Listener) -> bool:
     """Whether a client may prove itself by a certificate on this listener."""
     tls = listener.tls
-    return tls is not None and any(one.client_certificates != "none" for one in (tls, *tls.certificates))
+    if tls is None:
+        return False
+    settings = (tls.client_certificates, *(one.client_certificates for one in tls.certificates))
+    return any(setting != "none" for setting in settings)
 
 
 def _names(listeners: Iterable[Listener]) -> Iterator[Mistake]:

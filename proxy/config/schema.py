@@ -7,7 +7,7 @@ policy is checked by the room that owns it. Paths are absolute after `config/loa
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -43,7 +43,7 @@ from proxy.config.values import (
     Yes,
 )
 
-__all__ = ["CIDR", "ClaimValue", "Config", "Network", "json_schema"]
+__all__ = ["CIDR", "ClaimValue", "Config", "Network"]
 
 
 class Section(BaseModel):
@@ -345,8 +345,3 @@ class Config(Section):
     decision_log: DecisionLog = DecisionLog()
     upstreams: dict[Name, Upstream] = {}
     routes: Annotated[tuple[Route, ...], NonEmpty]
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema(by_alias=True)}

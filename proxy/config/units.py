@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST = 3650 * 86400.0  # event loops overflow somewhere beyond
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", re.ASCII)
-_SIZE = re.compile(r"([0-9]{1,9})(B|KiB|MiB|GiB)", re.ASCII)
+DURATION_PATTERN: Final = r"^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)$"
+SIZE_PATTERN: Final = r"^([0-9]{1,9})(B|KiB|MiB|GiB)$"
+_DURATION = re.compile(DURATION_PATTERN, re.ASCII)
+_SIZE = re.compile(SIZE_PATTERN, re.ASCII)
 
 
 def parse_duration(text: object) -> float:
@@ -33,6 +35,19 @@ def parse_size(text: object) -> int:
     return int(match[1]) * _BYTES[match[2]]
 
 
+def format_duration(seconds: float) -> str:
+    """Return a duration as the file would spell it."""
+    whole = [(name, size) for name, size in _SECONDS.items() if seconds >= size and (seconds / size).is_integer()]
+    name, size = whole[-1] if whole else ("s", 1.0)
+    return f"{seconds / size:.12g}{name}"
+
+
+def format_size(size: int) -> str:
+    """Return a size as the file would spell it."""
+    name, unit = [(name, unit) for name, unit in _BYTES.items() if size % unit == 0 and (size or unit == 1)][-1]
+    return f"{size // unit}{name}"
+
+
 def _positive(value: float) -> float:
     if value <= 0:
         raise ValueError("must be longer than 0s")
@@ -45,8 +60,8 @@ def _some(value: int) -> int:
     return value
 
 
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h|d)$"})
-_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,9}(B|KiB|MiB|GiB)$"})
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+_SIZE_SCHEMA = WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN})
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
 Wait = Annotated[Duration, AfterValidator(_positive)]  # a deadline of no time at all would refuse everything
