@@ -99,12 +99,16 @@ _row = _catalogue.row
 _DOWN, _UP, _IN = Fault.DOWNSTREAM, Fault.UPSTREAM, Fault.INTERNAL
 
 # The request itself is wrong (RFC 9110, 9112). The connection closes where its framing is in doubt.
-REQUEST_MALFORMED = _row("request_malformed", 400, _DOWN, "The request is malformed.", "http_request_error", closes=True)
+REQUEST_MALFORMED = _row(
+    "request_malformed", 400, _DOWN, "The request is malformed.", "http_request_error", closes=True
+)
 FRAMING_REFUSED = _row(
     "framing_refused", 400, _DOWN, "The request's body framing is ambiguous.", "http_request_error", closes=True
 )
 TARGET_REFUSED = _row("target_refused", 400, _DOWN, "The request target is not accepted.", "http_request_error")
-HOST_REFUSED = _row("host_refused", 400, _DOWN, "The request's host is not accepted.", "http_request_error", closes=True)
+HOST_REFUSED = _row(
+    "host_refused", 400, _DOWN, "The request's host is not accepted.", "http_request_error", closes=True
+)
 AUTHORIZATION_DUPLICATE = _row(
     "authorization_duplicate", 400, _DOWN, "The request has more than one credential.", "http_request_error"
 )
@@ -113,8 +117,12 @@ INPUT_REFUSED = _row(
 )
 HEAD_TIMEOUT = _row("head_timeout", 408, _DOWN, "The request was too slow.", "http_request_error", closes=True)
 BODY_TIMEOUT = _row("body_timeout", 408, _DOWN, "The request's body was too slow.", "http_request_error", closes=True)
-BODY_TOO_LARGE = _row("body_too_large", 413, _DOWN, "The request's body is too large.", "http_request_error", closes=True)
-TARGET_TOO_LONG = _row("target_too_long", 414, _DOWN, "The request target is too long.", "http_request_error", closes=True)
+BODY_TOO_LARGE = _row(
+    "body_too_large", 413, _DOWN, "The request's body is too large.", "http_request_error", closes=True
+)
+TARGET_TOO_LONG = _row(
+    "target_too_long", 414, _DOWN, "The request target is too long.", "http_request_error", closes=True
+)
 EXPECTATION_FAILED = _row(
     "expectation_failed", 417, _DOWN, "The request's expectation cannot be met.", "http_request_error", closes=True
 )
@@ -147,7 +155,12 @@ CERTIFICATE_MISSING = _row(
     "certificate_missing", 403, _DOWN, "A client certificate is required.", "http_request_denied"
 )
 TOKEN_KEYS_UNAVAILABLE = _row(
-    "token_keys_unavailable", 503, _IN, "Sign-in is unavailable for the moment.", "proxy_internal_response", retry_after=5
+    "token_keys_unavailable",
+    503,
+    _IN,
+    "Sign-in is unavailable for the moment.",
+    "proxy_internal_response",
+    retry_after=5,
 )
 
 # What policy says. Denied and undefined are answers (403); the rest could not decide, so closed (503).
@@ -166,7 +179,9 @@ POLICY_TOO_SLOW = _row(
 POLICY_UNREACHABLE = _row(
     "policy_unreachable", 503, _IN, "Access could not be decided.", "proxy_internal_error", retry_after=1
 )
-POLICY_PANICKED = _row("policy_panicked", 503, _IN, "Access could not be decided.", "proxy_internal_error", retry_after=5)
+POLICY_PANICKED = _row(
+    "policy_panicked", 503, _IN, "Access could not be decided.", "proxy_internal_error", retry_after=5
+)
 DECISION_LOG_UNAVAILABLE = _row(
     "decision_log_unavailable", 503, _IN, "Access could not be recorded.", "proxy_internal_error", retry_after=5
 )
@@ -184,11 +199,13 @@ UPSTREAM_CONNECT_TIMEOUT = _row(
     "upstream_connect_timeout", 504, _UP, "The service cannot be reached in time.", "connection_timeout"
 )
 UPSTREAM_TLS_FAILED = _row("upstream_tls_failed", 502, _UP, "The service cannot be verified.", "tls_certificate_error")
-UPSTREAM_MALFORMED = _row(
-    "upstream_malformed", 502, _UP, "The service gave a malformed answer.", "http_protocol_error"
-)
+UPSTREAM_MALFORMED = _row("upstream_malformed", 502, _UP, "The service gave a malformed answer.", "http_protocol_error")
 UPSTREAM_CLOSED = _row(
-    "upstream_closed", 502, _UP, "The service closed the connection early.", "http_response_incomplete",
+    "upstream_closed",
+    502,
+    _UP,
+    "The service closed the connection early.",
+    "http_response_incomplete",
     retry_unanswered=True,
 )
 UPSTREAM_TIMEOUT = _row("upstream_timeout", 504, _UP, "The service was too slow.", "http_response_timeout")

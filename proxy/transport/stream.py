@@ -17,11 +17,11 @@ WRITE_HIGH_WATER = 128 * 1024
 FOREVER = float("inf")
 
 
-class StreamClosed(ConnectionError):
+class StreamClosed(ConnectionError):  # noqa: N818 - a state of the stream
     """The other side is gone while something was still to be written."""
 
 
-class StreamTimeout(TimeoutError):
+class StreamTimeout(TimeoutError):  # noqa: N818 - a state of the stream
     """The stream's deadline passed while its coroutine waited on it."""
 
 
@@ -32,6 +32,7 @@ class Stream(asyncio.Protocol):
         "_deadlines",
         "_drainer",
         "_filler",
+        "_interrupted",
         "_loop",
         "_reading_paused",
         "_unwritten",
@@ -62,6 +63,7 @@ class Stream(asyncio.Protocol):
         self._unwritten = 0
         self._filler: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
+        self._interrupted: BaseException | None = None
 
     # --- called by the event loop
 
@@ -130,6 +132,8 @@ class Stream(asyncio.Protocol):
         Args:
             deadline: `loop.time()` seconds at which StreamTimeout is raised.
         """
+        if self._interrupted is not None:
+            raise self._interrupted
         if self.eof:
             return False
         if self._reading_paused:
@@ -167,7 +171,8 @@ class Stream(asyncio.Protocol):
             self.deadline = FOREVER
 
     def interrupt(self, reason: BaseException) -> None:
-        """End a `fill` that is under way with this exception."""
+        """End the `fill` that is under way, and every later one, with this exception."""
+        self._interrupted = reason
         if self._filler is not None and not self._filler.done():
             self._filler.set_exception(reason)
 

@@ -1,1 +1,4 @@
-"""The services behind: cluster · endpoint · pool · connect · connection. It knows a permit and nothing else of policy."""
+"""The services behind: cluster · endpoint · pool · connect · connection.
+
+It knows a permit and nothing else of policy.
+"""

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.config import Mistake
-from proxy.config.schema import Upstream
 from proxy.config.mistake import Location
+from proxy.config.schema import Upstream
 
 
 @dataclass(frozen=True, slots=True)

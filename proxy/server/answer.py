@@ -1,0 +1,79 @@
+"""The proxy's own answers on the wire: refusals, redirects, and the care that they arrive."""
+
+from __future__ import annotations
+
+from proxy import errors
+from proxy.config.limits import Limits
+from proxy.errors import Refused
+from proxy.http.h1 import BodyReader, encode_response
+from proxy.http.message import BodyKind, RequestHead
+from proxy.http.respond import Answer
+from proxy.server.outcome import Outcome
+from proxy.transport.stream import Stream, StreamTimeout
+
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 1024 * 1024
+
+
+async def write_answer(
+    downstream: Stream, answer: Answer, head: RequestHead | None, outcome: Outcome, limits: Limits, now: float
+) -> None:
+    """Send an answer of our own.
+
+    Args:
+        head: the request that it answers, or None where none could be read.
+        now: `loop.time()` seconds.
+
+    Raises:
+        StreamClosed, StreamTimeout: the client's side.
+    """
+    unread = _is_unread(downstream, head, outcome, limits)
+    outcome.closing = outcome.closing or unread
+    fields = list(answer.headers)
+    if answer.status not in (204, 304):
+        fields.append((b"content-length", b"%d" % len(answer.body)))
+    outcome.add_connection(fields, head)
+    body = b"" if head is not None and head.method == b"HEAD" else answer.body
+    outcome.status, outcome.answered = answer.status, True
+    outcome.bytes_out += len(body)
+    downstream.write(encode_response(answer.status, answer.reason, fields) + body)
+    await downstream.drain()
+    if unread:
+        await _linger(downstream, now + _LINGER_SECONDS)
+
+
+def _is_unread(downstream: Stream, head: RequestHead | None, outcome: Outcome, limits: Limits) -> bool:
+    """Read what has arrived of the request's body; say whether some of it is missing, or its end unknown."""
+    if head is None:
+        return True
+    if head.framing.kind is BodyKind.NONE:
+        return False
+    body = outcome.body or BodyReader(
+        head.framing,
+        limit=limits.body,
+        overhead=limits.chunk_overhead,
+        malformed=errors.FRAMING_REFUSED,
+        too_large=errors.BODY_TOO_LARGE,
+    )
+    try:
+        body.read(downstream.buffer)
+    except Refused:
+        return True
+    return not body.done
+
+
+async def _linger(downstream: Stream, deadline: float) -> None:
+    """Read on for a moment before closing.
+
+    Closing with unread bytes makes the kernel send a reset, which can destroy the answer on its way to the client
+    (RFC 9112 section 9.6).
+    """
+    seen = 0
+    try:
+        while seen < _LINGER_BYTES:
+            seen += len(downstream.buffer)
+            downstream.buffer.clear()
+            if not await downstream.fill(deadline):
+                return
+    except StreamTimeout:
+        return

@@ -1,0 +1,349 @@
+"""One request's life, from its head to its last byte, or to its refusal. Read this file first.
+
+    _enter         framing is decided already; target, route, limits           400, 404, 413, 421, 503
+    _identify      the connection's peer, the token's user                     401, 503
+    _decide        policy says yes, and gives a permit                         401, 403, 503
+    _forward       `server/forward`: connection, heads, bodies both ways       502, 503, 504
+    _record        always one access record
+
+Each step returns or raises `Refused`; `_refuse` is the one place that answers for the proxy itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from proxy import errors
+from proxy.errors import Refused
+from proxy.http import headers as header_rules
+from proxy.http import respond
+from proxy.http.message import BodyKind, Headers, RequestHead, Target
+from proxy.http.target import parse_target
+from proxy.identity.authenticate import challenge
+from proxy.identity.principal import ANONYMOUS, Principal
+from proxy.policy.input import Inquiry
+from proxy.policy.permit import Permit
+from proxy.server.answer import write_answer
+from proxy.server.forward import Forwarding
+from proxy.server.outcome import Outcome
+from proxy.server.route import Route, edit
+from proxy.server.runtime import fresh_ids
+from proxy.telemetry.access import access_record
+from proxy.transport.stream import StreamClosed, StreamTimeout
+
+if TYPE_CHECKING:
+    from proxy.server.connection import Connection
+
+
+class Exchange:
+    """One request on one downstream connection."""
+
+    __slots__ = (
+        "_began",
+        "_decision_id",
+        "_forwarded",
+        "_head",
+        "_headers",
+        "_ids",
+        "_principal",
+        "_request_id",
+        "_route",
+        "_snapshot",
+        "_source",
+        "_started",
+        "_target",
+        "connection",
+        "outcome",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._snapshot = connection.runtime.snapshot  # taken once, used to the end
+        self._started = time.time()
+        self._began = connection.loop.time()
+        self._ids = fresh_ids()
+        self._request_id = self._ids.request
+
+        # What is learnt on the way, for the record.
+        self._head: RequestHead | None = None
+        self._target: Target | None = None
+        self._route: Route | None = None
+        self._principal: Principal | None = None
+        self._headers: Headers = []
+        self._forwarded: Headers = []
+        self._source = connection.remote
+        self._decision_id: str | None = None
+        self.outcome = Outcome()
+
+    async def serve(self, head: RequestHead | Refused) -> bool:
+        """Answer one request; return whether the connection can carry another."""
+        runtime = self.connection.runtime
+        runtime.in_flight += 1
+        try:
+            await self._answer(head)
+        except Refused as refused:
+            await self._refuse(refused)
+        except (StreamClosed, StreamTimeout):
+            self._give_up(errors.CLIENT_GONE)
+        except asyncio.CancelledError:
+            self._give_up(errors.CLIENT_GONE)
+            raise
+        except Exception as error:
+            sys.stderr.write(
+                f"ztproxy: request {self._request_id} failed: {''.join(traceback.format_exception(error))}"
+            )
+            await self._refuse(Refused(errors.INTERNAL_ERROR, type(error).__name__))
+        finally:
+            runtime.in_flight -= 1
+            self._record()
+        return not self.outcome.closing
+
+    async def _answer(self, head: RequestHead | Refused) -> None:
+        if isinstance(head, Refused):
+            raise head
+        self._head = head
+        self.outcome.closing = not head.keep_alive
+        target = self._enter(head)
+        if target.path == b"*":
+            await self._write(respond.Answer(204, b"No Content", [(b"allow", b"OPTIONS, GET, HEAD, POST")], b""))
+            return
+        route = self._route
+        assert route is not None
+        if self.connection.listener.serves == "https_redirect":
+            await self._write(respond.redirect(308, f"https://{target.host}{_text(target)}", self._request_id))
+            return
+        principal = await self._identify(head, route)
+        if route.cluster is None:
+            await self._write(self._redirect(route, target, head))
+            return
+        permit = await self._decide(head, target, route, principal)
+        await self._forward(head, target, route, principal, permit)
+
+    # --- where to
+
+    def _enter(self, head: RequestHead) -> Target:
+        connection, limits = self.connection, self._snapshot.config.limits
+        if connection.runtime.in_flight > limits.in_flight:
+            raise Refused(errors.OVERLOADED, f"more than {limits.in_flight} requests are in flight")
+        hosts = head.values(b"host")
+        target = self._target = parse_target(head.method, head.target, hosts, head.version)
+        self._headers, forwarded = header_rules.clean_request(head.headers)
+        self._believe(forwarded)
+        if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
+            raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
+        connection.require_same_setting(target.host)
+        if target.path == b"*":
+            return target
+        route = self._route = connection.standing.router.match(target.host, target.segments)
+        if route is None:
+            raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host and path")
+        if target.encoded_slash and route.config.encoded_slashes == "refuse":
+            raise Refused(errors.TARGET_REFUSED, "path must not contain an encoded slash")
+        return target
+
+    def _believe(self, forwarded: Headers) -> None:
+        """Take forwarding and trace fields from a trusted proxy, and from nobody else."""
+        listener = self.connection.listener
+        if listener.trusted_proxies is None or not self.connection.standing.trusted:
+            return
+        self._forwarded = forwarded
+        trusted = listener.trusted_proxies
+        self._source = header_rules.source_of(forwarded, trusted.header, self._source, trusted.networks)
+        self._request_id = header_rules.request_id_of(forwarded) or self._request_id
+
+    def _redirect(self, route: Route, target: Target, head: RequestHead) -> respond.Answer:
+        location = str(route.config.redirect)
+        if location.count("/") == 2:
+            location += _text(target)
+        return respond.redirect(302 if head.method in (b"GET", b"HEAD") else 307, location, self._request_id)
+
+    # --- who
+
+    async def _identify(self, head: RequestHead, route: Route) -> Principal:
+        peer = self.connection.proven_peer(self._started)
+        authenticator, rules = self._snapshot.authenticator, route.config.authenticate
+        principal = authenticator.recall(head, rules, peer, self._started)
+        if principal is None:
+            principal = await authenticator.authenticate(head, rules, peer, self._started)
+        self._principal = principal
+        self._remove_credentials(route, principal)
+        return principal
+
+    def _remove_credentials(self, route: Route, principal: Principal) -> None:
+        """Pass `Authorization` on only where it is not ours and the route says so."""
+        rules = route.config.authenticate
+        if rules.header == "proxy-authorization" or (rules.pass_ and principal.method != "bearer"):
+            return
+        self._headers = [field for field in self._headers if field[0] != b"authorization"]
+
+    # --- whether
+
+    async def _decide(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Permit:
+        connection, self._decision_id = self.connection, self._ids.decision
+        inquiry = Inquiry(
+            head=head,
+            headers=self._headers,
+            target=target,
+            principal=principal,
+            peer=connection.standing.peer,
+            route=route.name,
+            labels=route.config.labels,
+            listener=connection.listener.name,
+            tls_version=connection.tls_version,
+            sni=connection.server_name,
+            source=self._source,
+            source_port=connection.remote_port,
+            time=self._started,
+            request_id=self._request_id,
+            decision_id=self._ids.decision,
+            scheme=connection.scheme,
+        )
+        if route.config.cors.preflight == "upstream" and _is_preflight(head):
+            self._headers = [field for field in self._headers if field[0] not in (b"authorization", b"cookie")]
+            return await self._snapshot.authorizer.permit_preflight(inquiry)
+        try:
+            return await self._snapshot.authorizer.authorize(inquiry, route.decision)
+        except Refused as refused:
+            raise self._explain(refused, route, principal) from refused
+
+    def _explain(self, refused: Refused, route: Route, principal: Principal) -> Refused:
+        """Tell "prove who you are" (401) from "proven, and not permitted" (403)."""
+        if refused.row is not errors.POLICY_DENIED or refused.status != errors.POLICY_DENIED.status:
+            return refused
+        if principal.kind != "user" and route.asks_for_user and route.config.authenticate.header != "none":
+            return Refused(
+                errors.CREDENTIALS_MISSING,
+                refused.detail,
+                headers=challenge(errors.CREDENTIALS_MISSING),
+                public_reason=refused.public_reason,
+            )
+        if principal.kind == "anonymous" and route.asks_for_certificate:
+            return Refused(errors.CERTIFICATE_MISSING, refused.detail, public_reason=refused.public_reason)
+        return refused
+
+    # --- the upstream
+
+    async def _forward(
+        self, head: RequestHead, target: Target, route: Route, principal: Principal, permit: Permit
+    ) -> None:
+        assert route.cluster is not None
+        forwarding = Forwarding(
+            connection=self.connection,
+            head=head,
+            target=target,
+            route=route,
+            permit=permit,
+            fields=self._upstream_fields(target, route, principal, permit),
+            limits=self._snapshot.config.limits,
+            outcome=self.outcome,
+            ends_at=self._began + route.config.timeouts.lifetime,
+        )
+        await forwarding.run(route.cluster)
+
+    def _upstream_fields(self, target: Target, route: Route, principal: Principal, permit: Permit) -> Headers:
+        """Return the upstream's header fields. Policy's and static edits come first: ours cannot be overwritten."""
+        decision, connection, rules = permit.decision, self.connection, route.config.headers
+        removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
+        fields = edit(self._headers, removed, decision.headers)
+        fields = edit(fields, route.remove_request, route.set_request)
+        fields = fields + header_rules.forwarding_fields(
+            self._forwarded,
+            remote=connection.remote,
+            scheme=connection.scheme,
+            authority=target.authority,
+            request_id=self._request_id,
+            trace=(self._ids.trace, self._ids.span),
+        )
+        if rules.identity and principal.kind != "anonymous":
+            fields += header_rules.identity_fields(principal.id, principal.email, principal.groups)
+        if rules.client_certificate != "none":
+            peer = connection.standing.peer
+            fields += header_rules.client_certificate_fields(
+                rules.client_certificate, self._forwarded, peer.certificate if peer else None
+            )
+        return fields
+
+    # --- the proxy's own answers
+
+    async def _refuse(self, refused: Refused) -> None:
+        """Answer with the catalogue's row, or cut the answer short when it has begun already."""
+        row, outcome = refused.row, self.outcome
+        outcome.code, outcome.detail = row.code, refused.detail
+        self.connection.runtime.metrics.refusals.of(row.code).inc()
+        if outcome.answered or row is errors.CLIENT_GONE or self.connection.lost:
+            self._give_up(row)
+            return
+        outcome.closing = outcome.closing or row.closes
+        accept = b", ".join(self._head.values(b"accept")) if self._head else b""
+        answer = respond.refusal(refused, request_id=self._request_id, accept=accept)
+        try:
+            await self._write(answer)
+        except (StreamClosed, StreamTimeout):
+            self._give_up(errors.CLIENT_GONE)
+
+    async def _write(self, answer: respond.Answer) -> None:
+        connection, limits = self.connection, self._snapshot.config.limits
+        self.outcome.closing = self.outcome.closing or connection.retiring
+        await write_answer(connection, answer, self._head, self.outcome, limits, connection.loop.time())
+
+    def _give_up(self, row: errors.Row) -> None:
+        """End the connection without another byte, so that a cut answer cannot be taken for a whole one."""
+        outcome = self.outcome
+        outcome.closing = True
+        outcome.code = outcome.code or row.code
+        outcome.status = outcome.status or row.status
+        self.connection.abort()
+
+    # --- the record
+
+    def _record(self) -> None:
+        head, target, route, connection, outcome = self._head, self._target, self._route, self.connection, self.outcome
+        duration = connection.loop.time() - self._began
+        method = head.method if head is not None else b""
+        name = route.name if route is not None else ""
+        connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
+        if self._snapshot.access is None:
+            return
+        self._snapshot.access.write(
+            access_record(
+                started=self._started,
+                request_id=self._request_id,
+                connection_id=connection.id,
+                listener=connection.listener.name,
+                source=self._source,
+                method=method.decode("ascii"),
+                host=target.host if target is not None else "",
+                path=target.path.decode("ascii") if target is not None else "",
+                protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
+                route=name or None,
+                principal=self._principal or ANONYMOUS,
+                peer=connection.standing.peer,
+                status=outcome.status,
+                code=outcome.code,
+                detail=outcome.detail,
+                decision_id=self._decision_id,
+                upstream=route.cluster.name if route is not None and route.cluster is not None else None,
+                endpoint=outcome.endpoint,
+                bytes_in=outcome.bytes_in,
+                bytes_out=outcome.bytes_out,
+                duration=duration,
+            )
+        )
+
+
+def _text(target: Target) -> str:
+    return target.origin_form.decode("ascii")
+
+
+def _is_preflight(head: RequestHead) -> bool:
+    """Recognise a CORS preflight (Fetch standard, section 4.8): OPTIONS, Origin, a requested method, no body."""
+    return (
+        head.method == b"OPTIONS"
+        and head.framing.kind is BodyKind.NONE
+        and bool(head.values(b"origin"))
+        and bool(head.values(b"access-control-request-method"))
+    )

@@ -1,0 +1,221 @@
+"""A permitted request on its way: a connection, the head out, the answer's head back, bodies both ways.
+
+A request is sent again only when it cannot have been acted on: the reused connection closed before a byte of an
+answer, the method is idempotent, and no body was read (RFC 9110 section 9.2.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy import errors
+from proxy.errors import Refused
+from proxy.http.h1 import BodyReader, ResponseHeadParser, encode_request, encode_response
+from proxy.http.headers import clean_response
+from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
+from proxy.policy.permit import Permit
+from proxy.server.outcome import Outcome
+from proxy.server.relay import Download, Upload
+from proxy.server.route import Route, edit
+from proxy.transport.stream import StreamClosed, StreamTimeout
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.connection import UpstreamConnection
+
+if TYPE_CHECKING:
+    from proxy.config.limits import Limits
+    from proxy.server.connection import Connection
+
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 section 9.2.2; TRACE is refused
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_MOST_INTERIM = 16  # 1xx answers before a final one; more is a loop, not a hint
+
+
+@dataclass(slots=True)
+class Forwarding:
+    """One permitted request.
+
+    Args:
+        fields: what the upstream gets of header fields, Host and framing left out.
+        ends_at: `loop.time()` seconds at which the exchange has lasted its lifetime.
+    """
+
+    connection: Connection
+    head: RequestHead
+    target: Target
+    route: Route
+    permit: Permit
+    fields: Headers
+    limits: Limits
+    outcome: Outcome
+    ends_at: float
+
+    async def run(self, cluster: Cluster) -> None:
+        """Forward the request and relay its answer.
+
+        Raises:
+            Refused: what the upstream did, or what the client's body did.
+            StreamClosed, StreamTimeout: the client's side.
+        """
+        self.connection.patience = self.route.config.timeouts.idle
+        upload = self._open_body()
+        self._add_framing()
+        repeatable = upload is None and self.head.method in _IDEMPOTENT
+        fresh = False
+        while True:
+            upstream = await cluster.acquire(self.permit, fresh=fresh)
+            reusable = False
+            try:
+                reusable = await self._converse(upstream, upload)
+            except Refused as refused:
+                unanswered = upstream.reused and not upstream.buffer and not self.outcome.answered
+                if not (refused.row.retry_unanswered and unanswered and repeatable and not fresh):
+                    raise
+                fresh = True
+                continue
+            finally:
+                upstream.pool.release(upstream, reusable=reusable)
+            return
+
+    # --- the request
+
+    def _open_body(self) -> Upload | None:
+        framing = self.head.framing
+        if framing.kind is BodyKind.NONE:
+            return None
+        self.outcome.body = BodyReader(
+            framing,
+            limit=self.limits.body,
+            overhead=self.limits.chunk_overhead,
+            malformed=errors.FRAMING_REFUSED,
+            too_large=errors.BODY_TOO_LARGE,
+        )
+        return Upload(
+            self.connection,
+            self.outcome.body,
+            chunked=framing.kind is BodyKind.CHUNKED,
+            limits=self.limits,
+            idle=self.route.config.timeouts.idle,
+            ends_at=self.ends_at,
+            outcome=self.outcome,
+        )
+
+    def _add_framing(self) -> None:
+        framing = self.head.framing
+        if framing.kind is BodyKind.LENGTH:
+            self.fields.append((b"content-length", b"%d" % framing.length))
+        elif framing.kind is BodyKind.CHUNKED:
+            self.fields.append((b"transfer-encoding", b"chunked"))
+
+    def _request(self, upstream: UpstreamConnection) -> bytes:
+        endpoint = upstream.pool.endpoint
+        host = endpoint.authority if self.route.config.rewrite.host == "upstream" else self.target.authority
+        path = _stripped(self.target, self.route.strip)
+        return encode_request(self.head.method, path, [(b"host", host.encode("ascii")), *self.fields])
+
+    async def _converse(self, upstream: UpstreamConnection, upload: Upload | None) -> bool:
+        """Send the request and relay the answer; return whether the upstream connection can be used again."""
+        self.outcome.endpoint = str(upstream.pool.endpoint)
+        upstream.patience = self.route.config.timeouts.idle
+        sending: asyncio.Task[None] | None = None
+        try:
+            sending = self._send(upstream, upload)
+            response = await self._response_head(upstream)
+            await self._relay(upstream, response)
+        except StreamClosed:
+            if self.connection.lost:
+                raise
+            raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection") from None
+        finally:
+            if sending is not None:
+                sending.cancel()
+        sent = upload is None or upload.reader.done
+        self.outcome.closing = self.outcome.closing or not sent
+        return response.keep_alive and sent
+
+    def _send(self, upstream: UpstreamConnection, upload: Upload | None) -> asyncio.Task[None] | None:
+        """Send the head and what is there of the body; return the task that sends the rest, if there is a rest."""
+        if upload is None:
+            upstream.write(self._request(upstream))
+            return None
+        if self.head.expects_continue and not self.connection.buffer:
+            self.connection.write(_CONTINUE)
+        upstream.write(self._request(upstream) + upload.available())
+        return None if upload.reader.done else self.connection.tasks.spawn(upload.run(upstream), "upload")
+
+    # --- the answer
+
+    async def _response_head(self, upstream: UpstreamConnection) -> ResponseHead:
+        parser = ResponseHeadParser(self.limits.upstream_response_head_bytes, self.limits.header_count)
+        deadline = min(self.connection.loop.time() + self.route.config.timeouts.response_head, self.ends_at)
+        for _ in range(_MOST_INTERIM):
+            while (response := parser.parse(upstream.buffer, self.head.method)) is None:
+                try:
+                    more = await upstream.fill(deadline)
+                except StreamTimeout:
+                    raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's head did not come in time") from None
+                if not more:
+                    raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection without an answer")
+            if response.status >= 200:
+                return response
+            if response.status != 100 and self.head.version == (1, 1):  # Expect was answered by ourselves
+                interim = clean_response(response.headers)
+                self.connection.write(encode_response(response.status, response.reason, interim))
+        raise Refused(errors.UPSTREAM_MALFORMED, f"more than {_MOST_INTERIM} interim answers")
+
+    async def _relay(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
+        kind, outcome, connection = response.framing.kind, self.outcome, self.connection
+        unframed = kind in (BodyKind.CHUNKED, BodyKind.UNTIL_CLOSE)
+        chunked = unframed and self.head.version == (1, 1)
+        download = self._open_answer(upstream, response, chunked)
+        first = download.available()
+        if download.reader.done and upstream.buffer:
+            raise Refused(errors.UPSTREAM_MALFORMED, "bytes follow the answer")
+        # An HTTP/1.0 client finds the end of such a body at the end of the connection.
+        outcome.closing = outcome.closing or connection.retiring or (unframed and not chunked)
+        fields = self._response_fields(response, chunked)
+        outcome.add_connection(fields, self.head)
+        outcome.status, outcome.answered = response.status, True
+        connection.write(encode_response(response.status, response.reason, fields) + first)
+        await download.run(connection)
+
+    def _open_answer(self, upstream: UpstreamConnection, response: ResponseHead, chunked: bool) -> Download:
+        reader = BodyReader(
+            response.framing,
+            limit=None,
+            overhead=self.limits.chunk_overhead,
+            malformed=errors.UPSTREAM_MALFORMED,
+            too_large=None,
+        )
+        return Download(
+            upstream,
+            reader,
+            until_close=response.framing.kind is BodyKind.UNTIL_CLOSE,
+            chunked=chunked,
+            idle=self.route.config.timeouts.idle,
+            ends_at=self.ends_at,
+            outcome=self.outcome,
+        )
+
+    def _response_fields(self, response: ResponseHead, chunked: bool) -> Headers:
+        kind = response.framing.kind
+        fields = [*clean_response(response.headers), *self.permit.decision.response_headers_to_add]
+        fields = edit(fields, self.route.remove_response, self.route.set_response)
+        if chunked:
+            fields.append((b"transfer-encoding", b"chunked"))
+        elif kind is BodyKind.LENGTH:
+            fields.append((b"content-length", b"%d" % response.framing.length))
+        elif kind is BodyKind.NONE and (self.head.method == b"HEAD" or response.status == 304):
+            fields.extend((b"content-length", value) for value in response.values(b"content-length"))
+        return fields
+
+
+def _stripped(target: Target, prefix: bytes) -> bytes:
+    path = target.origin_form
+    if not prefix:
+        return path
+    if not path.startswith(prefix):
+        raise Refused(errors.TARGET_REFUSED, "path must begin with the route's prefix as it is spelled there")
+    path = path[len(prefix) :]
+    return path if path.startswith(b"/") else b"/" + path

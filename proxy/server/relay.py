@@ -1,0 +1,140 @@
+"""Bodies, both ways, with back-pressure: at most two buffers of each direction are in memory, however big the body.
+
+A body is read by a sans-io `BodyReader` from one stream and written to the other; the writer's `drain` stops the
+reading. Who is too slow is found by deadlines alone: the time at which a body would fall below its rate if nothing
+more came is known after every chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from proxy import errors
+from proxy.config.limits import Limits
+from proxy.errors import Refused
+from proxy.http import headers as header_rules
+from proxy.http.h1 import BodyReader, encode_chunk, encode_last_chunk
+from proxy.server.outcome import Outcome
+from proxy.transport.stream import Stream, StreamClosed, StreamTimeout
+
+
+def _frame(data: bytes, reader: BodyReader, chunked: bool) -> bytes:
+    """Frame what was read for the other side, with the end if that has been read too."""
+    if not chunked:
+        return data
+    framed = encode_chunk(data) if data else b""
+    return framed + encode_last_chunk(header_rules.clean_trailers(reader.trailers)) if reader.done else framed
+
+
+class Upload:
+    """A request's body on its way to the upstream."""
+
+    __slots__ = ("_chunked", "_downstream", "_ends_at", "_idle", "_limits", "_outcome", "reader")
+
+    def __init__(
+        self,
+        downstream: Stream,
+        reader: BodyReader,
+        *,
+        chunked: bool,
+        limits: Limits,
+        idle: float,
+        ends_at: float,
+        outcome: Outcome,
+    ) -> None:
+        self._downstream = downstream
+        self.reader = reader
+        self._chunked = chunked
+        self._limits = limits
+        self._idle = idle  # seconds
+        self._ends_at = ends_at  # loop.time() seconds
+        self._outcome = outcome
+
+    def available(self) -> bytes:
+        """Return what has arrived already, framed for the upstream, with the end if that has arrived too."""
+        data = self.reader.read(self._downstream.buffer)
+        self._outcome.bytes_in += len(data)
+        return _frame(data, self.reader, self._chunked)
+
+    async def run(self, upstream: Stream) -> None:
+        """Send the rest; a failure of the client's interrupts whoever waits for the upstream's answer."""
+        try:
+            await self._send(upstream)
+        except Refused as refused:
+            upstream.interrupt(refused)
+        except StreamTimeout:
+            upstream.interrupt(Refused(errors.UPSTREAM_TIMEOUT, "the upstream does not take the body"))
+        except StreamClosed:
+            pass  # the upstream's answer, or its absence, says more
+
+    async def _send(self, upstream: Stream) -> None:
+        loop = asyncio.get_running_loop()
+        since, received = loop.time(), 0
+        while not self.reader.done:
+            falls_behind = since + max(self._limits.body_grace, received / self._limits.body_rate)
+            try:
+                more = await self._downstream.fill(min(loop.time() + self._idle, falls_behind, self._ends_at))
+            except StreamTimeout:
+                raise Refused(errors.BODY_TIMEOUT, "the request's body came too slowly") from None
+            if not more:
+                raise Refused(errors.CLIENT_GONE, "the client ended within its request's body")
+            data = self.available()
+            received += len(data)
+            if data:
+                upstream.write(data)
+                waits = loop.time()
+                await upstream.drain()
+                since += loop.time() - waits  # what the upstream takes is not the client's slowness
+
+
+class Download:
+    """An answer's body on its way to the client."""
+
+    __slots__ = ("_chunked", "_ends_at", "_idle", "_outcome", "_until_close", "_upstream", "reader")
+
+    def __init__(
+        self,
+        upstream: Stream,
+        reader: BodyReader,
+        *,
+        until_close: bool,
+        chunked: bool,
+        idle: float,
+        ends_at: float,
+        outcome: Outcome,
+    ) -> None:
+        self._upstream = upstream
+        self.reader = reader
+        self._until_close = until_close
+        self._chunked = chunked
+        self._idle = idle
+        self._ends_at = ends_at
+        self._outcome = outcome
+
+    def available(self) -> bytes:
+        """Return what has arrived already, framed for the client, with the end if that has arrived too."""
+        data = self.reader.read(self._upstream.buffer)
+        if not self.reader.done and self._upstream.eof:
+            if not self._until_close:
+                raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed within its answer's body")
+            self.reader.end()
+        self._outcome.bytes_out += len(data)
+        return _frame(data, self.reader, self._chunked)
+
+    async def run(self, downstream: Stream) -> None:
+        """Send the rest.
+
+        Raises:
+            Refused: UPSTREAM_TIMEOUT, UPSTREAM_MALFORMED or UPSTREAM_CLOSED.
+            StreamClosed, StreamTimeout: the client's side.
+        """
+        loop = asyncio.get_running_loop()
+        while not self.reader.done:
+            await downstream.drain()
+            try:
+                await self._upstream.fill(min(loop.time() + self._idle, self._ends_at))
+            except StreamTimeout:
+                raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's body stopped") from None
+            if data := self.available():
+                downstream.write(data)
+        await downstream.drain()

@@ -1,0 +1,169 @@
+"""Everything that a config compiles to, as one immutable value.
+
+It is built off the request path, from the config and from the snapshot that serves now; what has not changed (keys,
+pools, an engine) is carried over. A request takes the reference once, so a reload is one assignment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.config import Mistake
+from proxy.config.load import read, render
+from proxy.config.schema import Config
+from proxy.identity.authenticate import Authenticator
+from proxy.identity.bundle import TrustBundles, load_bundles
+from proxy.identity.issuers import Issuers, build_issuers
+from proxy.identity.tls import ServerTLS, build_server_tls
+from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
+from proxy.policy.audit import DecisionLog
+from proxy.policy.authorize import Authorizer
+from proxy.policy.engine import Engine, build_engine
+from proxy.server.route import Route, Router, compile_route
+from proxy.server.runtime import Runtime
+from proxy.telemetry.records import Writer
+from proxy.upstream.cluster import Cluster
+from proxy.upstream.endpoint import build_endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One generation of the proxy. Mappings are by the name in the config and are never changed."""
+
+    config: Config
+    bundles: TrustBundles
+    server_tls: Mapping[str, ServerTLS]  # by listener; a plain listener has none
+    issuers: Issuers
+    authenticator: Authenticator
+    engine: Engine
+    authorizer: Authorizer
+    clusters: Mapping[str, Cluster]
+    routers: Mapping[str, Router]  # by listener
+    access: Writer | None
+
+
+# Sections whose sockets are opened once, at the start.
+_FIXED = ("admin", "health")
+
+
+def compile_file(path: Path, previous: Snapshot | None, runtime: Runtime) -> tuple[Snapshot | None, list[str]]:
+    """Read a config file and compile it; what `run`, `check` and a reload all do, so that they say the same.
+
+    Returns:
+        The snapshot, or None where there is an error; and a line for each mistake and warning, all at once.
+    """
+    file = read(path)
+    if file.config is not None:
+        snapshot, mistakes = build_snapshot(file.config, previous, runtime)
+    elif file.salvaged is not None:
+        snapshot, (_, mistakes) = None, _build_rooms(file.salvaged, previous, runtime)
+    else:
+        snapshot, mistakes = None, []
+    if previous is not None and file.config is not None:
+        mistakes = mistakes + _fixed_mistakes(previous.config, file.config)
+    file = file.with_mistakes(mistakes)
+    return (snapshot if file.config is not None else None), render(file.mistakes, path)
+
+
+def build_snapshot(
+    config: Config, previous: Snapshot | None, runtime: Runtime
+) -> tuple[Snapshot | None, list[Mistake]]:
+    """Compile a config, and collect every mistake of every room.
+
+    Args:
+        config: a file that has passed `config/load`.
+        previous: the snapshot that serves now, whose unchanged parts are carried over, or None at the start.
+        runtime: the process that will serve it.
+
+    Returns:
+        The snapshot, or None where any mistake is an error; and all mistakes, warnings too.
+    """
+    rooms, mistakes = _build_rooms(config, previous, runtime)
+    if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
+        return None, mistakes
+    bundles, server_tls, issuers, clusters, engine = rooms
+    log = DecisionLog(runtime.writers.open(config.decision_log.to), required=config.decision_log.required)
+    routes = [_route(config, clusters, index) for index in range(len(config.routes))]
+    return Snapshot(
+        config=config,
+        bundles=bundles,
+        server_tls=server_tls,
+        issuers=issuers,
+        authenticator=Authenticator(issuers, config.limits),
+        engine=engine,
+        authorizer=Authorizer(engine, deadline=config.policy.deadline, record=log, metrics=runtime.metrics),
+        clusters=clusters,
+        routers=_routers(config, routes),
+        access=runtime.writers.open(config.access_log.to),
+    ), mistakes
+
+
+_Rooms = tuple[TrustBundles, dict[str, ServerTLS], Issuers, dict[str, Cluster], Engine]
+
+
+def _build_rooms(config: Config, previous: Snapshot | None, runtime: Runtime) -> tuple[_Rooms | None, list[Mistake]]:
+    bundles, mistakes = load_bundles(config.identity, config.trust_domain)
+    server_tls, wrong = _server_tls(config, bundles)
+    mistakes += wrong
+    issuers, wrong = build_issuers(
+        config.identity, config.limits, previous.issuers if previous else None, runtime.observe
+    )
+    mistakes += wrong + allow_mistakes(config)
+    clusters, wrong = _clusters(config, previous, runtime)
+    mistakes += wrong
+    engine, wrong = build_engine(config, route_data(config), previous.engine if previous else None)
+    mistakes += wrong
+    return (None if engine is None else (bundles, server_tls, issuers, clusters, engine)), mistakes
+
+
+def _fixed_mistakes(old: Config, new: Config) -> list[Mistake]:
+    return [
+        Mistake((name,), f"{name} cannot change without a restart")
+        for name in _FIXED
+        if getattr(old, name) != getattr(new, name)
+    ]
+
+
+def _server_tls(config: Config, bundles: TrustBundles) -> tuple[dict[str, ServerTLS], list[Mistake]]:
+    contexts: dict[str, ServerTLS] = {}
+    mistakes: list[Mistake] = []
+    for index, listener in enumerate(config.listeners):
+        if listener.tls is not None:
+            tls, wrong = build_server_tls(listener.tls, ("listeners", index, "tls"), bundles, time.time())
+            mistakes += wrong
+            if tls is not None:
+                contexts[listener.name] = tls
+    return contexts, mistakes
+
+
+def _clusters(config: Config, previous: Snapshot | None, runtime: Runtime) -> tuple[dict[str, Cluster], list[Mistake]]:
+    clusters: dict[str, Cluster] = {}
+    mistakes: list[Mistake] = []
+    for name, upstream in config.upstreams.items():
+        kept = previous.clusters.get(name) if previous else None
+        if kept is not None and kept.config == upstream and kept.limits == config.limits:
+            clusters[name] = kept
+            continue
+        endpoints, wrong = build_endpoints(upstream, ("upstreams", name))
+        mistakes += wrong
+        if endpoints:
+            clusters[name] = Cluster(name, upstream, config.limits, endpoints, runtime.deadlines)
+    return clusters, mistakes
+
+
+def _route(config: Config, clusters: Mapping[str, Cluster], index: int) -> Route:
+    route = config.routes[index]
+    cluster = clusters[route.upstream] if route.upstream is not None else None
+    return compile_route(route, cluster, route.decision or config.policy.decision, asks_for_user(route, config))
+
+
+def _routers(config: Config, routes: list[Route]) -> dict[str, Router]:
+    return {
+        listener.name: Router(
+            route for route in routes if route.config.listeners is None or listener.name in route.config.listeners
+        )
+        for listener in config.listeners
+    }
