@@ -1,0 +1,268 @@
+"""HTTP/1.1 heads: bytes in, heads out, and heads as bytes (RFC 9112).
+
+A head is collected up to its empty line, bounded, and only then given to llhttp, a new parser each time and no
+leniency ever. llhttp judges the grammar; what it lets pass is judged here and in `framing`. A parser consumes a head
+from the front of the buffer that it is given and leaves every byte behind it. It must not read bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httptools
+
+from proxy.errors import (
+    CONNECT_REFUSED,
+    HEADERS_TOO_LARGE,
+    INTERNAL_ERROR,
+    METHOD_UNKNOWN,
+    REQUEST_MALFORMED,
+    TARGET_TOO_LONG,
+    UPSTREAM_MALFORMED,
+    Refused,
+)
+from proxy.http.body import BodyReader as BodyReader
+from proxy.http.body import encode_chunk as encode_chunk
+from proxy.http.body import encode_last_chunk as encode_last_chunk
+from proxy.http.framing import request_framing, response_framing
+from proxy.http.headers import SPELLED
+from proxy.http.message import Headers, RequestHead, ResponseHead
+
+# The registered methods that llhttp reads. TRACE is not among them: it echoes credentials (RFC 9110 section 9.3.8).
+METHODS = frozenset(
+    b"GET HEAD POST PUT PATCH DELETE OPTIONS QUERY "
+    b"PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK SEARCH REPORT ACL BIND REBIND UNBIND LINK UNLINK "
+    b"MKACTIVITY CHECKOUT MERGE MKCALENDAR".split()
+)
+
+REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in HTTPStatus} | {
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    422: b"Unprocessable Content",
+    499: b"Client Closed Request",
+}
+
+_VERSIONS = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?", re.ASCII)
+_BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Bounds of a request head: bytes of the whole, number of fields, bytes of the target."""
+
+    header_bytes: int
+    header_count: int
+    target_length: int
+
+
+class _Fields:
+    """What llhttp reports of one head."""
+
+    __slots__ = ("complete", "fields")
+
+    def __init__(self) -> None:
+        self.fields: Headers = []
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+class RequestHeadParser:
+    """Takes request heads from the front of a buffer, one connection long.
+
+    Args:
+        limits: the bounds of one head.
+    """
+
+    __slots__ = ("_limits", "_scanned", "_skipped")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._scanned = 0
+        self._skipped = False
+
+    def parse(self, buffer: bytearray) -> RequestHead | None:
+        """Return the next head, or None where more bytes are needed. Its body's framing is decided.
+
+        Raises:
+            Refused: the bytes are no head that passes; the connection cannot go on.
+        """
+        if not self._skipped and buffer.startswith(b"\r\n"):
+            # One empty line before a request is forgiven, as of old clients (RFC 9112 section 2.2).
+            del buffer[:2]
+            self._skipped = True
+        end = buffer.find(b"\r\n\r\n", max(self._scanned - 3, 0))
+        if end < 0:
+            self._judge_incomplete(buffer)
+            return None
+        self._scanned = 0
+        self._skipped = False
+        raw = bytes(buffer[: end + 4])
+        del buffer[: end + 4]
+        return self._read(raw)
+
+    def _read(self, raw: bytes) -> RequestHead:
+        method, target, version = self._request_line(raw)
+        if len(raw) > self._limits.header_bytes:
+            raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_bytes")
+        if raw.count(b"\n") - 2 > self._limits.header_count:
+            raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_count")
+        try:
+            fields = _feed_request(raw)
+        except httptools.HttpParserError as error:
+            raise Refused(REQUEST_MALFORMED, _reason(error)) from None
+        head = RequestHead(method, target, version, fields)
+        request_framing(head)
+        return head
+
+    def _request_line(self, raw: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
+        parts = raw[: raw.find(b"\r\n")].split(b" ")
+        if len(parts) != 3:
+            raise Refused(REQUEST_MALFORMED, "a request line must be method, target and version, one space apart")
+        method, target, protocol = parts
+        if method not in METHODS:
+            if method == b"CONNECT":
+                raise Refused(CONNECT_REFUSED, "the connect method is not offered")
+            if not _TOKEN.fullmatch(method):
+                raise Refused(REQUEST_MALFORMED, "a method must be a token")
+            raise Refused(METHOD_UNKNOWN, "the method must be a known one")
+        version = _VERSIONS.get(protocol)
+        if version is None:
+            raise Refused(REQUEST_MALFORMED, "the version must be HTTP/1.0 or HTTP/1.1")
+        if len(target) > self._limits.target_length:
+            raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
+        return method, target, version
+
+    def _judge_incomplete(self, buffer: bytearray) -> None:
+        """Refuse at once what cannot become a head."""
+        limits = self._limits
+        if buffer and not 0x41 <= buffer[0] <= 0x5A and not (buffer == b"\r" and not self._skipped):
+            raise Refused(REQUEST_MALFORMED, "a request must begin with a method")
+        if _BARE.search(buffer, max(self._scanned - 1, 0)):
+            raise Refused(REQUEST_MALFORMED, "a line must end in cr and lf, and hold neither")
+        # Around the target stand the method and ` HTTP/1.1` with CR.
+        if b"\n" not in buffer and len(buffer) - buffer.find(b" ", 0, 32) > limits.target_length + 11:
+            raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
+        if len(buffer) > limits.header_bytes:
+            raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_bytes")
+        self._scanned = len(buffer)
+
+
+class ResponseHeadParser:
+    """Takes response heads from the front of a buffer, interim ones too, and trusts none.
+
+    Args:
+        header_bytes: the bound of a head.
+        header_count: the bound of its fields.
+    """
+
+    __slots__ = ("_bytes", "_count", "_scanned")
+
+    def __init__(self, header_bytes: int, header_count: int) -> None:
+        self._bytes = header_bytes
+        self._count = header_count
+        self._scanned = 0
+
+    def parse(self, buffer: bytearray, method: bytes) -> ResponseHead | None:
+        """Return the next head, or None where more bytes are needed. Its body's framing is decided.
+
+        Args:
+            method: of the request that is answered.
+
+        Raises:
+            Refused: UPSTREAM_MALFORMED.
+        """
+        end = buffer.find(b"\r\n\r\n", max(self._scanned - 3, 0))
+        if end < 0:
+            if not b"HTTP/1."[: len(buffer)] == buffer[:7]:
+                raise Refused(UPSTREAM_MALFORMED, "an answer must begin with its version")
+            if _BARE.search(buffer, max(self._scanned - 1, 0)):
+                raise Refused(UPSTREAM_MALFORMED, "a line must end in cr and lf, and hold neither")
+            if len(buffer) > self._bytes:
+                raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
+            self._scanned = len(buffer)
+            return None
+        self._scanned = 0
+        raw = bytes(buffer[: end + 4])
+        del buffer[: end + 4]
+        return self._read(raw, method)
+
+    def _read(self, raw: bytes, method: bytes) -> ResponseHead:
+        if len(raw) > self._bytes or raw.count(b"\n") - 2 > self._count:
+            raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
+        line = _STATUS_LINE.fullmatch(raw, 0, raw.find(b"\r\n"))
+        if line is None:
+            raise Refused(UPSTREAM_MALFORMED, "a status line must be version, status and reason")
+        try:
+            fields = _feed_response(raw)
+        except httptools.HttpParserError as error:
+            raise Refused(UPSTREAM_MALFORMED, _reason(error)) from None
+        except Refused as refused:
+            raise Refused(UPSTREAM_MALFORMED, refused.detail) from None
+        head = ResponseHead(int(line[2]), line[3] or b"", _VERSIONS[line[1]], fields)
+        response_framing(head, method)
+        return head
+
+
+def _feed_request(raw: bytes) -> Headers:
+    report = _Fields()
+    with suppress(httptools.HttpParserUpgrade):  # our own rule about upgrades follows in `framing`
+        httptools.HttpRequestParser(report).feed_data(raw)
+    return _spelled(report)
+
+
+def _feed_response(raw: bytes) -> Headers:
+    report = _Fields()
+    with suppress(httptools.HttpParserUpgrade):
+        httptools.HttpResponseParser(report).feed_data(raw)
+    return _spelled(report)
+
+
+def _spelled(report: _Fields) -> Headers:
+    if not report.complete:
+        raise httptools.HttpParserError("the head does not end where its empty line is")
+    # llhttp trims values at their front alone.
+    return [(SPELLED[name], value.rstrip(b" \t")) for name, value in report.fields]
+
+
+def _reason(error: Exception) -> str:
+    return str(error).lower() or "malformed head"
+
+
+def encode_request(method: bytes, origin_form: bytes, headers: Headers) -> bytes:
+    """Return a request head, always of HTTP/1.1.
+
+    Raises:
+        Refused: INTERNAL_ERROR, a field would end its line.
+    """
+    return _encode(method + b" " + origin_form + b" HTTP/1.1", headers)
+
+
+def encode_response(status: int, reason: bytes, headers: Headers) -> bytes:
+    """Return a response head, always of HTTP/1.1.
+
+    Raises:
+        Refused: INTERNAL_ERROR, a field would end its line.
+    """
+    return _encode(b"HTTP/1.1 %d %b" % (status, reason), headers)
+
+
+def _encode(line: bytes, headers: Headers) -> bytes:
+    lines = [line]
+    lines += [name + b": " + value for name, value in headers]
+    lines += (b"", b"")
+    head = b"\r\n".join(lines)
+    # The last gate: whatever made a value, no value makes a line.
+    if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2 or b"\0" in head:
+        raise Refused(INTERNAL_ERROR, "a field must not hold cr, lf or nul")
+    return head
