@@ -1,0 +1,230 @@
+"""The input document: what a policy sees of one request. `docs/policy.md` explains it field by field.
+
+It turns what was proven and parsed into plain JSON values, once, in our own shape and in opa-envoy-plugin's. It judges
+nothing but whether the bytes of a request are text: a policy that compared repaired text would decide about another
+request than the upstream gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from proxy.errors import INPUT_REFUSED, Refused
+from proxy.http.message import BodyKind, Headers, RequestHead, Target
+from proxy.identity.principal import CertificateFacts, Peer, Principal
+from proxy.policy.scalars import check_input
+
+SCHEMA: Final = "ztproxy/1"
+
+_ENVOY_VERSION = {"encoding": "protojson", "ext_authz": "v3"}
+_NOTHING: dict[str, Any] = {}
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """One request, as the decision needs it.
+
+    Args:
+        head: the parsed head.
+        headers: its fields after identity, forwarding and hop-by-hop ones were taken out.
+        target: where it wants to go.
+        principal: whom the decision is about.
+        peer: the workload on the connection, or None.
+        route: the route's name.
+        labels: the route's labels.
+        listener: the listener's name.
+        tls_version: such as `TLSv1.3`, or None on a plain listener.
+        sni: the server name that the client asked for, or None.
+        source: the client's address (of a trusted proxy's client where there is one).
+        source_port: its port.
+        time: POSIX seconds.
+        request_id, decision_id: for records.
+        scheme: `http` or `https`.
+    """
+
+    head: RequestHead
+    headers: Headers
+    target: Target
+    principal: Principal
+    peer: Peer | None
+    route: str
+    labels: Mapping[str, str]
+    listener: str
+    tls_version: str | None
+    sni: str | None
+    source: str
+    source_port: int
+    time: float
+    request_id: str
+    decision_id: str
+    scheme: str
+
+
+def build_input(inquiry: Inquiry) -> dict[str, Any]:
+    """Return the input document of a request, fit for any engine.
+
+    Raises:
+        Refused: INPUT_REFUSED; a header or the query is not UTF-8, or a value is not for an engine's eyes.
+    """
+    own = own_shape(inquiry)
+    own.update(envoy_shape(own))
+    check_input(own)
+    return own
+
+
+def own_shape(inquiry: Inquiry) -> dict[str, Any]:
+    """Return the document without Envoy's shape: everything that there is to know, once."""
+    head, target, principal, peer = inquiry.head, inquiry.target, inquiry.principal, inquiry.peer
+    try:
+        headers = _joined(inquiry.headers)
+        query = target.query.decode() if target.query else ""
+    except UnicodeDecodeError:
+        raise Refused(INPUT_REFUSED, "header fields and query must be valid utf-8") from None
+    claims = principal.claims
+    return {
+        "schema": SCHEMA,
+        "principal": {
+            "kind": principal.kind,
+            "id": principal.id,
+            "issuer": principal.issuer,
+            "issuer_url": principal.issuer_url,
+            "email": principal.email,
+            "groups": list(principal.groups),
+            "claims": claims if type(claims) is dict else dict(claims),
+            "method": principal.method,
+            "authenticated_at": principal.authenticated_at,
+        },
+        "peer": None
+        if peer is None
+        else {"kind": peer.kind, "id": peer.id, "trust_domain": peer.trust_domain, "path": peer.path},
+        "request": {
+            "id": inquiry.request_id,
+            "method": head.method.decode("ascii"),
+            "scheme": inquiry.scheme,
+            "host": target.host,
+            "authority": target.authority,
+            "path": target.path.decode("ascii"),
+            "path_segments": list(target.segments),
+            "query": query,
+            "headers": headers,
+            "protocol": "HTTP/1.1" if head.version == (1, 1) else "HTTP/1.0",
+            "has_body": head.framing.kind is not BodyKind.NONE,
+        },
+        "route": {"name": inquiry.route, "labels": dict(inquiry.labels)},
+        "listener": inquiry.listener,
+        "tls": None
+        if inquiry.tls_version is None
+        else {
+            "version": inquiry.tls_version,
+            "sni": inquiry.sni,
+            "client_certificate": None if peer is None else _certificate(peer.certificate),
+        },
+        "source": {"address": plain_address(inquiry.source), "port": inquiry.source_port},
+        "time": {"now": rfc3339(inquiry.time), "unix_ns": int(inquiry.time * 1_000_000) * 1000},
+    }
+
+
+def envoy_shape(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what opa-envoy-plugin would have shown of the same request, made of our own shape alone.
+
+    There is no `parsed_body`: policy decides before a body is read.
+    """
+    request, peer, tls = own["request"], own["peer"], own["tls"]
+    path = request["path"] + "?" + request["query"] if request["query"] else request["path"]
+    address = {"socketAddress": {"address": own["source"]["address"], "portValue": own["source"]["port"]}}
+    document: dict[str, Any] = {
+        "attributes": {
+            "source": {"address": address},
+            "request": {
+                "time": own["time"]["now"],
+                "http": {
+                    "id": request["id"],
+                    "method": request["method"],
+                    "headers": {
+                        ":authority": request["authority"],
+                        ":method": request["method"],
+                        ":path": path,
+                        **request["headers"],
+                    },
+                    "host": request["authority"],
+                    "path": path,
+                    "protocol": request["protocol"],
+                    "scheme": request["scheme"],
+                },
+            },
+            "contextExtensions": _NOTHING,
+            "metadataContext": _NOTHING,
+        },
+        "parsed_path": _decoded(request),
+        "parsed_query": parse_qs(request["query"], keep_blank_values=True) if request["query"] else {},
+        "truncated_body": request["has_body"],
+        "version": _ENVOY_VERSION,
+    }
+    if tls is not None and tls["sni"] is not None:
+        document["attributes"]["tlsSession"] = {"sni": tls["sni"]}
+    if peer is not None:
+        document["attributes"]["source"]["principal"] = document["source_principal"] = peer["id"]
+    return document
+
+
+def _joined(fields: Headers) -> dict[str, str]:
+    """Return each field's value, several of a name joined (RFC 9110 section 5.2; cookies, RFC 9113 section 8.2.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode(), raw_value.decode()
+        if name in headers:
+            value = headers[name] + ("; " if name == "cookie" else ", ") + value
+        headers[name] = value
+    return headers
+
+
+def _certificate(facts: CertificateFacts) -> dict[str, Any]:
+    return {
+        "sha256": facts.sha256,
+        "subject": facts.subject,
+        "serial": facts.serial,
+        "not_before": facts.not_before,
+        "not_after": facts.not_after,
+        "dns": list(facts.dns),
+        "uri": facts.uri,
+    }
+
+
+def _decoded(request: Mapping[str, Any]) -> list[str]:
+    """Return the path as Envoy's plugin splits it: decoded first, so that `%2F` separates. `*` is a path of its own."""
+    segments: list[str] = request["path_segments"]
+    if not segments:
+        return [request["path"]]
+    if "%2" not in request["path"]:
+        return list(segments)
+    return "/".join(segments).replace("%2F", "/").split("/")
+
+
+@lru_cache(maxsize=4096)
+def plain_address(text: str) -> str:
+    """Return an IP address in one spelling: IPv4 where IPv6 only wraps it, no zone; empty for what is no IP address.
+
+    `::ffff:10.0.0.1` is 10.0.0.1 to a listener that takes both, and neither engine finds it in 10.0.0.0/8.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(time: float) -> str:
+    """Return POSIX seconds as RFC 3339 has it, in UTC, to the microsecond."""
+    micros = int(time * 1_000_000)
+    return f"{_to_the_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"
