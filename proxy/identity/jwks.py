@@ -180,7 +180,7 @@ def parse_key(entry: dict[str, Any]) -> Key:
         raise InvalidKey("key must be for verifying")
     public, algorithms = _public_key(entry)
     if "alg" in entry:
-        if entry["alg"] not in algorithms:
+        if type(entry["alg"]) is not str or entry["alg"] not in algorithms:
             raise InvalidKey("algorithm must fit the key")
         algorithms = frozenset({entry["alg"]})
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -209,8 +209,8 @@ def _rsa_key(entry: dict[str, Any]) -> rsa.RSAPublicKey:
         raise InvalidKey(f"RSA key must have {_RSA_BITS[0]} to {_RSA_BITS[-1]} bits")
     if exponent not in _RSA_EXPONENT or not exponent & 1:
         raise InvalidKey("RSA exponent must be odd, above 65536 and of at most 64 bits")
-    if _from_roca_generator(modulus):
-        raise InvalidKey("RSA key must not come from a broken generator")
+    if not modulus & 1 or _from_roca_generator(modulus):
+        raise InvalidKey("RSA modulus must be odd, and not of a broken generator")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
 
@@ -273,7 +273,7 @@ def _certificate(chain: object, spki: bytes) -> bytes:
             public = x509.load_der_x509_certificate(der).public_key()
             if public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == spki:
                 return der
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         pass
     raise InvalidKey("certificate must hold the key")
 
