@@ -1,1 +1,157 @@
-"""Placeholder."""
+"""`ztproxy check`: everything that would stop or worry `ztproxy run`, without opening a port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import sys
+from collections.abc import Awaitable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from proxy.config.load import File, LocatedMistake, has_errors, load, read, render
+from proxy.config.mistake import Location, Mistake
+from proxy.config.schema import AccessLog, Config, DecisionLog
+
+if TYPE_CHECKING:
+    from proxy.identity.keys import KeySource
+    from proxy.upstream.endpoint import Endpoint
+
+BAD_CONFIGURATION: Final = 2
+_PATIENCE: Final = 3.0  # seconds for one issuer or endpoint
+_AT_ONCE: Final = 32  # looks at a time
+
+
+class Format(StrEnum):
+    """How findings are told."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def check(
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration.")],
+    form: Annotated[Format, typer.Option("--format", help="text for people, json for programs.")] = Format.TEXT,
+) -> None:
+    """Find every mistake in FILE, and in the certificates, keys and policies that it names.
+
+    All of them at once, each with its line, as `ztproxy run` would say them. Issuers and upstreams that cannot be
+    reached are warnings. Exit status: 0 when FILE is good, 2 when it has a mistake.
+
+    Example: ztproxy check -c /etc/ztproxy/ztproxy.yaml
+    """
+    file = examine(config)
+    if file.config is not None:
+        file = file.with_mistakes(asyncio.run(_unreachable(file.config)))
+    if form is Format.JSON:
+        typer.echo(json.dumps(_report(file), indent=2))
+    else:
+        _tell(file.mistakes, config)
+        if file.config is not None:
+            typer.echo(f"{config}: ok")
+    raise typer.Exit(BAD_CONFIGURATION if file.config is None else 0)
+
+
+def examine(path: Path) -> File:
+    """Read a config and let every room look at its section; also at what is good of a file with mistakes."""
+    from proxy.server.runtime import Runtime
+    from proxy.server.snapshot import build_snapshot
+
+    file = read(path)
+    config = file.config or file.salvaged
+    if config is None:
+        return file
+    # No log is opened: a check that root makes would leave files that the service cannot write to.
+    silent = {"access_log": AccessLog(to="off"), "decision_log": DecisionLog(to="off")}
+    _, mistakes = build_snapshot(config.model_copy(update=silent), None, Runtime())
+    return file.with_mistakes(mistakes)
+
+
+def load_or_exit(path: Path) -> tuple[Config, list[LocatedMistake]]:
+    """Return a config and its warnings; where it has errors, tell all of them and exit with status 2."""
+    config, mistakes = load(path)
+    if config is None:
+        _tell(mistakes, path)
+        raise typer.Exit(BAD_CONFIGURATION)
+    return config, mistakes
+
+
+def _tell(mistakes: list[LocatedMistake], path: Path) -> None:
+    for line in render(mistakes, path):
+        typer.echo(line, err=True)
+
+
+def _report(file: File) -> dict[str, object]:
+    return {
+        "file": str(file.path),
+        "ok": not has_errors(file.mistakes),
+        "mistakes": [
+            {"line": line, "path": mistake.path, "rule": mistake.rule, "severity": mistake.severity}
+            for line, mistake in file.mistakes
+        ],
+    }
+
+
+async def _unreachable(config: Config) -> list[Mistake]:
+    """Look at every issuer and endpoint once; a network that is down must not stop a gateway from starting."""
+    places = list(_looks(config))
+    if places and sys.stderr.isatty():
+        typer.echo(f"looking at {len(places)} issuers and endpoints …", err=True)
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def look(location: Location, what: str, attempt: Awaitable[object]) -> Mistake | None:
+        async with gate:
+            reason = await _failure(attempt)
+        return Mistake(location, f"{what} cannot be reached: {reason}", "warning") if reason else None
+
+    found = await asyncio.gather(*(look(*place) for place in places))
+    return [mistake for mistake in found if mistake is not None]
+
+
+def _looks(config: Config) -> Iterator[tuple[Location, str, Awaitable[object]]]:
+    from proxy.identity.issuers import build_issuers
+    from proxy.upstream.endpoint import build_endpoints
+
+    issuers, _ = build_issuers(config.identity, config.limits, None, lambda event, fields: None)
+    for name, source in issuers.sources.items():
+        yield ("identity", "issuers", name), "issuer", _fetch(source)
+    for name, upstream in config.upstreams.items():
+        at: Location = ("upstreams", name)
+        for index, endpoint in enumerate(build_endpoints(upstream, at)[0]):
+            yield (*at, "endpoints", index), "endpoint", _connect(endpoint)
+
+
+async def _fetch(source: KeySource) -> None:
+    await source.origin.loader()()
+
+
+async def _connect(endpoint: Endpoint) -> None:
+    name = endpoint.server_name if endpoint.tls else None
+    _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=name)
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+async def _failure(attempt: Awaitable[object]) -> str | None:
+    """Return why an attempt failed, in words, or None."""
+    from proxy.identity.oidc import FetchFailed
+
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await attempt
+    except TimeoutError:
+        return f"no answer within {_PATIENCE:g} s"
+    except socket.gaierror:
+        return "its name is not found"
+    except ssl.SSLError as error:
+        return str(getattr(error, "verify_message", "") or error.reason or "the TLS handshake failed").lower()
+    except (OSError, FetchFailed) as error:
+        return str(getattr(error, "strerror", None) or error).lower()
+    return None

@@ -1,1 +1,25 @@
-"""Placeholder."""
+"""`ztproxy config`: about the configuration file itself."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from proxy.config.editors import json_schema
+
+app = typer.Typer(help="About the configuration file.", no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """About the configuration file."""
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12) of the file, for editors.
+
+    Example: ztproxy config schema > ztproxy.schema.json
+    """
+    typer.echo(json.dumps(json_schema(), indent=2))

@@ -88,6 +88,8 @@ def parse_host(text: str) -> str:
     """Return a host name in lower case, or an address in its shortest spelling without brackets."""
     host = text.lower()
     if host.startswith("[") and host.endswith("]"):
+        if "%" in host:
+            raise ValueError("must hold an IPv6 address without a zone in its brackets")
         try:
             return str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
@@ -106,8 +108,8 @@ def parse_host(text: str) -> str:
 
 
 def _unix(path: str) -> Address:
-    if not path.startswith("/"):
-        raise ValueError("must be unix: and an absolute path")
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError("must be unix: and the absolute path of a socket")
     if len(path.encode()) > _UNIX_PATH_BYTES:
         raise ValueError(f"must be a path of at most {_UNIX_PATH_BYTES} bytes: a Unix socket's limit")
     return Address("unix", path=path)

@@ -12,7 +12,7 @@ from proxy.config.address import parse_url
 from proxy.config.listening import asks_for_certificates, listening_mistakes
 from proxy.config.mistake import Location, Mistake
 from proxy.config.routing import routing_mistakes
-from proxy.config.schema import OPA, Config, Issuer, Upstream
+from proxy.config.schema import OPA, Config, Upstream
 
 
 def check(config: Config) -> list[Mistake]:
@@ -40,15 +40,6 @@ def _identity(config: Config) -> Iterator[Mistake]:
         if asking:
             rule = f"must have its trust bundle in identity.trust_bundles: {asking[0]} asks for client certificates"
             yield Mistake(("trust_domain",), rule)
-    for name, issuer in config.identity.issuers.items():
-        yield from _issuer(issuer, ("identity", "issuers", name))
-
-
-def _issuer(issuer: Issuer, at: Location) -> Iterator[Mistake]:
-    if issuer.jwks_url is not None and issuer.jwks_file is not None:
-        yield Mistake((*at, "jwks_file"), "must not stand beside jwks_url: keys come from one place")
-    if issuer.jwks_file is not None and issuer.ca is not None:
-        yield Mistake((*at, "ca"), "must not stand beside jwks_file: nothing is fetched")
 
 
 def _policy(config: Config) -> Iterator[Mistake]:

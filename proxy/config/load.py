@@ -18,7 +18,7 @@ from proxy.config import document
 from proxy.config.check import check
 from proxy.config.document import Document, Located
 from proxy.config.explain import mistakes_of
-from proxy.config.mistake import Mistake
+from proxy.config.mistake import Location, Mistake
 from proxy.config.salvage import Salvage, salvage
 from proxy.config.schema import Config
 
@@ -45,12 +45,13 @@ class File:
 
     @property
     def salvaged(self) -> Config | None:
-        """What can be read of a file with mistakes: to find further ones, never to serve."""
-        return self._rest.config
+        """What can be read of a file with mistakes, no name in it dangling: to find further ones, never to serve."""
+        return self._rest.complete
 
     def locate(self, mistakes: Iterable[Mistake]) -> list[LocatedMistake]:
         """Give mistakes that other rooms found their lines, without those that follow from an earlier one."""
-        believed = (mistake for mistake in mistakes if self._rest.believes(mistake))
+        told = _told(self.mistakes)
+        believed = (m for m in mistakes if m.location not in told and self._rest.believes(m))
         return sorted(
             (Located(self._document.line_of(mistake.location), mistake) for mistake in believed),
             key=lambda located: located.line,
@@ -123,6 +124,19 @@ def _validate(path: Path, read: Document) -> tuple[Config | None, list[Mistake],
         rest = salvage(read.value, error, context)
         return None, mistakes_of(error), Salvage(rest.config, rest.touched | bad)
     return config, [], Salvage(config, bad)
+
+
+def _told(mistakes: Iterable[LocatedMistake]) -> set[Location]:
+    """Where a further mistake would say again what one of these errors says: the same place, or a section around it.
+
+    A route or a listener, two steps deep, has too many keys for that.
+    """
+    told: set[Location] = set()
+    for _, mistake in mistakes:
+        if mistake.severity == "error":
+            told.add(mistake.location)
+            told.update(mistake.location[:end] for end in range(3, len(mistake.location)))
+    return told
 
 
 def _at_lines(read: Document, mistakes: Iterable[Mistake]) -> list[LocatedMistake]:

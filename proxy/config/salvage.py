@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from proxy.config.explain import details_of, is_key
 from proxy.config.mistake import Location, Mistake
-from proxy.config.schema import Config
+from proxy.config.schema import Config, Upstream
 
 _ROUNDS: Final = 8  # removing a bad value can make its section incomplete, and so on outwards
 _MOST: Final = 1_000  # errors; a file that has more is not worth the time
@@ -39,6 +39,7 @@ _STAND_INS: Final[Mapping[tuple[str, ...], object]] = {
     ("routes", _ANY, "listeners"): ["stand-in-{}"],
     ("routes", _ANY, "allow", _ANY): {"anyone": True},
 }
+_NOWHERE: Final = Upstream(endpoints=("http://stand-in.invalid",))
 # Without these, names that the rest of the file refers to would be lost.
 _NAMING: Final = frozenset(
     {("listeners",), ("identity",), ("identity", "trust_bundles"), ("identity", "issuers"), ("upstreams",), ("routes",)}
@@ -48,15 +49,26 @@ _NAMING: Final = frozenset(
 class Salvage:
     """A config without its mistakes, if there is one, and where they were."""
 
-    __slots__ = ("config", "touched")
+    __slots__ = ("_around", "config", "touched")
 
     def __init__(self, config: Config | None, touched: frozenset[Location]) -> None:
         self.config = config
         self.touched = touched
+        self._around = frozenset(place[:end] for place in touched for end in range(len(place)))
+
+    @property
+    def complete(self) -> Config | None:
+        """The config with a stand-in for every upstream that routes name and nothing declares."""
+        if self.config is None:
+            return None
+        upstreams = self.config.upstreams
+        dangling = {route.upstream for route in self.config.routes if route.upstream is not None} - upstreams.keys()
+        return self.config.model_copy(update={"upstreams": upstreams | dict.fromkeys(dangling, _NOWHERE)})
 
     def believes(self, mistake: Mistake) -> bool:
         """Whether a mistake that a later rule found is the file's, and not made by what was left out."""
-        return not any(_overlap(mistake.location, place) for place in self.touched)
+        place = mistake.location
+        return place not in self._around and not any(place[:end] in self.touched for end in range(len(place) + 1))
 
 
 def salvage(value: object, errors: ValidationError, context: Mapping[str, Any]) -> Salvage:
@@ -136,8 +148,3 @@ def _replace(rest: dict[str, Any], place: Location, stand_in: object) -> Locatio
 def _remove(rest: dict[str, Any], place: Location) -> Location:
     _parent(rest, place).pop(place[-1], None)
     return place
-
-
-def _overlap(one: Location, other: Location) -> bool:
-    shared = min(len(one), len(other))
-    return one[:shared] == other[:shared]
