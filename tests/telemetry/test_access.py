@@ -49,8 +49,8 @@ def test_an_access_record_has_the_published_fields_and_no_others() -> None:
     record = access_record(**EXCHANGE)
     assert list(record) == [
         "type", "time", "request_id", "connection_id", "listener", "source", "method", "host", "path", "protocol",
-        "route", "principal", "peer", "status", "code", "detail", "decision_id", "upstream", "endpoint", "bytes_in", "bytes_out",
-        "duration_ms",
+        "route", "principal", "peer", "status", "code", "detail", "decision_id", "upstream", "endpoint",
+        "bytes_in", "bytes_out", "duration_ms",
     ]  # fmt: skip
     assert record["type"] == "access"
     assert record["time"] == "2023-11-14T22:13:20.250000Z"
