@@ -26,11 +26,6 @@ _SUBJECT_KEYS = (*_USER_KEYS, "workloads", "authenticated", "anyone")
 
 _MAPPED_PREFIX = 96  # RFC 4291 section 2.5.5.2
 
-# What a key holds that the config leaves out: the empty string, which no list in a config can hold.
-_ANY = {"": True}
-_ANY_NESTED = {"": {"": True}}
-_ANY_PATH = ({"segments": (), "length": 0, "least": 0},)
-
 
 def route_data(config: Config) -> dict[str, Any]:
     """Return the data of the default policy, from the root: `data.ztproxy.routes[NAME].allow`.
@@ -51,13 +46,14 @@ def _entries(route: Route, config: Config) -> Iterator[dict[str, Any]]:
 
 
 def _compiled(name: str, entry: Allow, route: Route, config: Config) -> dict[str, Any]:
+    """Return an entry's data: a key that it leaves out is an empty list, any other a list of one requirement."""
     return {
         "name": name,
-        "methods": _methods(entry.methods) if entry.methods else _ANY,
-        "paths": [_path(pattern) for pattern in entry.paths] if entry.paths else [*_ANY_PATH],
-        "issuers": {"user": _set(_issuers(entry, route, config))} if _asks_for_user(entry) else _ANY_NESTED,
-        "users": _users(entry.users) if entry.users else _ANY_NESTED,
-        "groups": _set(entry.groups) if entry.groups else _ANY,
+        "methods": [_methods(entry.methods)] if entry.methods else [],
+        "paths": [[*map(_path, entry.paths)]] if entry.paths else [],
+        "issuers": [_set(_issuers(entry, route, config))] if _asks_for_user(entry) else [],
+        "users": [_users(entry.users)] if entry.users else [],
+        "groups": [_set(entry.groups)] if entry.groups else [],
         "further": _further(entry, route, config),
     }
 
@@ -103,10 +99,11 @@ def _path(pattern: str) -> dict[str, Any]:
     return {"segments": [*segments], "length": len(segments), "least": len(segments) + below}
 
 
-def _users(users: Iterable[str]) -> dict[str, dict[str, bool]]:
+def _users(users: Iterable[str]) -> list[dict[str, Any]]:
     """Return e-mails and subjects apart: a subject that looks like an e-mail is none that anybody vouched for."""
-    emails = [user for user in users if "@" in user]
-    return {"email": _set(map(_email, emails)), "id": _set(user for user in users if "@" not in user)}
+    emails = _set(_email(user) for user in users if "@" in user)
+    subjects = _set(user for user in users if "@" not in user)
+    return [{"field": "email", "values": emails}, {"field": "id", "values": subjects}]
 
 
 def _email(address: str) -> str:

@@ -73,8 +73,8 @@ def build_input(inquiry: Inquiry) -> dict[str, Any]:
         Refused: INPUT_REFUSED; a header or the query is not UTF-8, or a value is not for an engine's eyes.
     """
     own = own_shape(inquiry)
-    own.update(envoy_shape(own))
     check_input(own)
+    own.update(envoy_shape(own))  # of the same strings, at a depth of its own, so it needs no check
     return own
 
 
