@@ -90,6 +90,14 @@ def parse_pki(content: bytes) -> tuple[list[DeclaredDomain], list[Located]]:
     return domains, [Located(read.line_of(mistake.location), mistake) for mistake in reader.mistakes]
 
 
+def parse_lifetime(text: object) -> timedelta:
+    """Return a certificate's lifetime from `30s`, `24h` or `90d`. Raise ValueError for anything else."""
+    lifetime = timedelta(seconds=parse_duration(text))
+    if not timedelta(seconds=1) <= lifetime <= _LONGEST:
+        raise ValueError("lifetime must be between 1s and 36500d")
+    return lifetime
+
+
 def make_pki(domains: list[DeclaredDomain], directory: Path, *, force: bool = False) -> list[Path]:
     """Make every authority and sign everything that is declared; return the files written.
 
@@ -138,7 +146,7 @@ class _Reader:
         section = self._section(location, value, ("lifetime", "svids", "servers"))
         domain = DeclaredDomain(
             name,
-            self._optional(section, location, "lifetime", _lifetime, CA_LIFETIME),
+            self._optional(section, location, "lifetime", parse_lifetime, CA_LIFETIME),
             tuple(self._svid(at, entry, name) for at, entry in self._entries(section, location, "svids")),
             tuple(self._server(at, entry) for at, entry in self._entries(section, location, "servers")),
         )
@@ -152,7 +160,7 @@ class _Reader:
             self._required(section, location, "id", partial(_workload, trust_domain=trust_domain)) or "",
             self._optional(section, location, "dns", _hosts, ()),
             self._optional(section, location, "ips", _addresses, ()),
-            self._optional(section, location, "lifetime", _lifetime, SVID_LIFETIME),
+            self._optional(section, location, "lifetime", parse_lifetime, SVID_LIFETIME),
         )
 
     def _server(self, location: Location, value: object) -> DeclaredServer:
@@ -160,7 +168,7 @@ class _Reader:
         return DeclaredServer(
             self._required(section, location, "file", _file) or "",
             self._required(section, location, "names", _names) or (),
-            self._optional(section, location, "lifetime", _lifetime, SERVER_LIFETIME),
+            self._optional(section, location, "lifetime", parse_lifetime, SERVER_LIFETIME),
         )
 
     def _check_entries(self, location: Location, domain: DeclaredDomain) -> None:
@@ -239,13 +247,6 @@ def _trust_domain(value: object) -> str:
     if name in {".", ".."}:
         raise ValueError("must be the name of a folder too")
     return name
-
-
-def _lifetime(value: object) -> timedelta:
-    lifetime = timedelta(seconds=parse_duration(value))
-    if not timedelta(seconds=1) <= lifetime <= _LONGEST:
-        raise ValueError("must be between 1s and 36500d")
-    return lifetime
 
 
 def _file(value: object) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, VerificationError
@@ -21,8 +22,9 @@ from proxy.identity.bundle import UNREADABLE, TrustBundle, TrustBundles, check_s
 from proxy.identity.principal import CertificateFacts, Peer
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
 
-# The WebPKI profile (RFC 5280, and no weak key or signature), but for what X509-SVID says otherwise of a leaf: its SAN
-# may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
+_SHORTEST_RSA = 2048
+# The WebPKI profile (RFC 5280, and no weak signature in the chain), but for what X509-SVID says otherwise of a leaf: its
+# SAN may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
 _POLICY = PolicyBuilder().extension_policies(
     ca_policy=ExtensionPolicy.webpki_defaults_ca(),
     ee_policy=ExtensionPolicy.webpki_defaults_ee()
@@ -62,6 +64,7 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeID:
     if not spiffe_id.path:
         raise ValueError("spiffe id of a workload must have a path")
     extensions = extensions_of(leaf)
+    _check_key(leaf)
     _check_constraints(extensions)
     _check_usage(extensions)
     names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -98,6 +101,19 @@ def _verify(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: Trust
     for signer in chain[1:]:
         check_signing(signer, spiffe_id.trust_domain)
     return _peer(spiffe_id, leaf_der, chain)
+
+
+def _check_key(leaf: x509.Certificate) -> None:
+    # `x509.verification` holds the keys that sign certificates to its profile, and not the leaf's own.
+    key = leaf.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        fit = isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
+    elif isinstance(key, rsa.RSAPublicKey):
+        fit = key.key_size >= _SHORTEST_RSA and key.key_size % 8 == 0
+    else:
+        fit = isinstance(key, ed25519.Ed25519PublicKey)
+    if not fit:
+        raise ValueError("key of an SVID must be P-256, P-384, P-521, Ed25519, or RSA of 2048 bits or more")
 
 
 def _check_constraints(extensions: x509.Extensions) -> None:
