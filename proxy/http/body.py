@@ -99,20 +99,20 @@ class BodyReader:
                 raise Refused(self._too_large, "a body must keep to its limit")
 
     def _read_length(self, buffer: bytearray) -> bytes:
-        data = _take(buffer, self._left)
+        data = take(buffer, self._left)
         self._left -= len(data)
         self.done = self._left == 0
         return data
 
     def _read_until_close(self, buffer: bytearray) -> bytes:
         self._spend(len(buffer))
-        return _take(buffer, len(buffer))
+        return take(buffer, len(buffer))
 
     def _read_chunked(self, buffer: bytearray) -> bytes:
         parts: list[bytes] = []
         while buffer and not self.done:
             if self._state is _State.DATA:
-                parts.append(data := _take(buffer, self._left))
+                parts.append(data := take(buffer, self._left))
                 self._left -= len(data)
                 if self._left == 0:
                     self._state = _State.DATA_END
@@ -175,7 +175,7 @@ class BodyReader:
             raise Refused(self._malformed, "chunk extensions and trailers must keep to chunk_overhead")
 
 
-def _take(buffer: bytearray, count: int) -> bytes:
+def take(buffer: bytearray, count: int) -> bytes:
     """Consume and return up to `count` bytes with one copy."""
     if count >= len(buffer):
         data = bytes(buffer)

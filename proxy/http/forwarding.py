@@ -21,13 +21,17 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
-_PAIR = re.compile(rf"[ \t]*({_TCHARS})=({_TCHARS}|{_QUOTED})[ \t]*", re.ASCII)
+_PAIR = rf'({_TCHARS})=({_TCHARS}|"(?:[\t !#-\[\]-~]|\\[\t -~])*")'
+_PAIRS = re.compile(_PAIR, re.ASCII)
+# An element of Forwarded (RFC 7239 section 4) with the comma behind it.
+_ELEMENT = re.compile(rf"[ \t]*(?:{_PAIR})?(?:;(?:{_PAIR})?)*[ \t]*(?:,|\Z)", re.ASCII)
 # A node: an address, an IPv6 one in brackets where a port follows (RFC 7239 section 6; some proxies in XFF too).
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+)(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)", re.ASCII)
 _REQUEST_ID = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}", re.ASCII)
 _TRACEPARENT = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})", re.ASCII)
 _TRACESTATE = re.compile(rb"[\t -~]{1,512}", re.ASCII)
+
+_MOST_HOPS = 32
 
 # Visible ASCII without `%`: what an identity field spells as it is. Space is not in it: its edges are trimmed.
 _SPELLED = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
@@ -145,14 +149,14 @@ def _trace(forwarded: Headers, trace: tuple[str, str]) -> tuple[bytes, bytes] | 
 
 
 def _way(forwarded: Headers, header: str, remote: str) -> tuple[str, str]:
-    """Return the way as X-Forwarded-For and as Forwarded spell it."""
-    addresses: list[str] = []
+    """Return the way in X-Forwarded-For's spelling and in Forwarded's: the hops after an unknown one, and `remote`."""
+    addresses = [remote]
     for element in reversed(_elements(forwarded, header)):
         address = _address(element)
         if address is None:
             break
-        addresses.insert(0, str(address))
-    addresses.append(remote)
+        addresses.append(str(address))
+    addresses.reverse()
     return ", ".join(addresses), ", ".join(map(_node, addresses))
 
 
@@ -161,32 +165,32 @@ def _node(address: str) -> str:
 
 
 def _elements(forwarded: Headers, header: str) -> list[str]:
-    """Return the nodes that the believed field names, in order; what is no node is an empty string."""
+    """Return the nodes that the believed field names, the latest ones, in order; one without a name is empty."""
     text = ",".join(value.decode("latin-1") for value in _values(forwarded, header.encode()))
     if not text:
         return []
     if header == "x-forwarded-for":
-        return [element.strip(" \t") for element in text.split(",")]
-    return [_for(element) for element in _split_quoted(text, ",")]
+        return [element.strip(" \t") for element in text.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
+    return _forwarded_nodes(text)[-_MOST_HOPS:]
 
 
-def _for(element: str) -> str:
-    """Return the `for` of an element of Forwarded (RFC 7239 section 4), or an empty string."""
-    node = ""
-    for pair in _split_quoted(element, ";"):
-        match = _PAIR.fullmatch(pair)
-        if match is None:
-            return ""
-        if match[1].lower() == "for":
-            if node:
-                return ""
-            node = re.sub(r"\\(.)", r"\1", match[2][1:-1]) if match[2].startswith('"') else match[2]
-    return node
+def _forwarded_nodes(text: str) -> list[str]:
+    """Return the `for` of each element of Forwarded. A quote that a client left open may swallow what follows it, so
+    a malformed element spoils the field."""
+    nodes = []
+    position = 0
+    while position < len(text):
+        element = _ELEMENT.match(text, position)
+        if element is None:
+            raise Refused(REQUEST_MALFORMED, "forwarded of a trusted proxy must be well-formed")
+        position = element.end()
+        names = [value for name, value in _PAIRS.findall(element[0]) if name.lower() == "for"]
+        nodes.append(_unquoted(names[0]) if len(names) == 1 else "")
+    return nodes
 
 
-def _split_quoted(text: str, at: str) -> list[str]:
-    """Split at a character outside quoted strings."""
-    return re.findall(rf'(?:[^"{at}]|"(?:[^"\\]|\\.)*"|")+', text)
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def _address(node: str) -> Address | None:

@@ -17,11 +17,13 @@ from proxy.errors import (
     Refused,
     Row,
 )
-from proxy.http.headers import SINGLETONS, tokens
+from proxy.http.headers import SINGLETONS, Learned, tokens
 from proxy.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, BodyKind, Framing, Headers, RequestHead, ResponseHead
 
 # Eighteen digits stay below 2**63, where readers begin to differ. A leading zero is octal to some.
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}", re.ASCII)
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+_OPTIONS: Learned[frozenset[bytes]] = Learned(lambda value: frozenset(tokens([value])))
 _FRAMES = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -34,14 +36,11 @@ def request_framing(head: RequestHead) -> None:
     fields = dict(head.headers)
     if len(fields) != len(head.headers):
         _refuse_duplicates(head.headers)
-    framing = _coded(fields, head.version, FRAMING_REFUSED)
-    head.framing = NO_BODY if framing is None else framing
-    head.keep_alive = head.version == (1, 1)
-    if b"connection" in fields:
-        options = tokens(head.values(b"connection"))
-        head.keep_alive = _keeps_alive(options, head.version)
-        if b"upgrade" in options and b"upgrade" in fields:
-            raise Refused(UPGRADE_REFUSED, "a protocol upgrade is not offered")
+    head.framing = _declared(fields, head.version, FRAMING_REFUSED) or NO_BODY
+    options = _connection_options(fields, head.headers)
+    head.keep_alive = _keeps_alive(options, head.version)
+    if b"upgrade" in options and b"upgrade" in fields:
+        raise Refused(UPGRADE_REFUSED, "a protocol upgrade is not offered")
     expectation = fields.get(b"expect")
     if expectation is not None:
         if expectation.lower() != b"100-continue":
@@ -60,12 +59,12 @@ def response_framing(head: ResponseHead, method: bytes) -> None:
         Refused: UPSTREAM_MALFORMED.
     """
     fields = dict(head.headers)
-    if sum(name in _FRAMES for name, _ in head.headers) > 1:
+    if len(fields) != len(head.headers) and sum(name in _FRAMES for name, _ in head.headers) > 1:
         raise Refused(UPSTREAM_MALFORMED, "an answer must have one body framing")
     if head.status == 101:
         raise Refused(UPSTREAM_MALFORMED, "protocols must not be switched unasked")
-    framing = _coded(fields, head.version, UPSTREAM_MALFORMED)
-    head.keep_alive = _keeps_alive(tokens(head.values(b"connection")), head.version)
+    framing = _declared(fields, head.version, UPSTREAM_MALFORMED)
+    head.keep_alive = _keeps_alive(_connection_options(fields, head.headers), head.version)
     if head.status < 200 or head.status == 204:
         # RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid both fields; a length of zero is common and harmless.
         if framing is not None and framing != Framing(BodyKind.LENGTH):
@@ -80,7 +79,7 @@ def response_framing(head: ResponseHead, method: bytes) -> None:
         head.framing = framing
 
 
-def _coded(fields: dict[bytes, bytes], version: tuple[int, int], row: Row) -> Framing | None:
+def _declared(fields: dict[bytes, bytes], version: tuple[int, int], row: Row) -> Framing | None:
     """Return the framing that fields declare, or None where they declare none."""
     length = fields.get(b"content-length")
     coding = fields.get(b"transfer-encoding")
@@ -99,7 +98,15 @@ def _coded(fields: dict[bytes, bytes], version: tuple[int, int], row: Row) -> Fr
     return Framing(BodyKind.LENGTH, int(length))
 
 
-def _keeps_alive(options: list[bytes], version: tuple[int, int]) -> bool:
+def _connection_options(fields: dict[bytes, bytes], headers: Headers) -> frozenset[bytes]:
+    if b"connection" not in fields:
+        return _NO_OPTIONS
+    if len(fields) == len(headers):
+        return _OPTIONS[fields[b"connection"]]
+    return frozenset(tokens(value for name, value in headers if name == b"connection"))
+
+
+def _keeps_alive(options: frozenset[bytes], version: tuple[int, int]) -> bool:
     """Tell whether the connection persists (RFC 9112 section 9.3)."""
     return b"close" not in options and (version == (1, 1) or b"keep-alive" in options)
 

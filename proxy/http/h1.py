@@ -8,7 +8,6 @@ from the front of the buffer that it is given and leaves every byte behind it. I
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -24,9 +23,7 @@ from proxy.errors import (
     UPSTREAM_MALFORMED,
     Refused,
 )
-from proxy.http.body import BodyReader as BodyReader
-from proxy.http.body import encode_chunk as encode_chunk
-from proxy.http.body import encode_last_chunk as encode_last_chunk
+from proxy.http.body import take
 from proxy.http.framing import request_framing, response_framing
 from proxy.http.headers import SPELLED
 from proxy.http.message import Headers, RequestHead, ResponseHead
@@ -61,8 +58,8 @@ class HeadLimits:
     target_length: int
 
 
-class _Fields:
-    """What llhttp reports of one head."""
+class _Report:
+    """What llhttp says of one head."""
 
     __slots__ = ("complete", "fields")
 
@@ -75,6 +72,10 @@ class _Fields:
 
     def on_headers_complete(self) -> None:
         self.complete = True
+
+    def spelled(self) -> Headers:
+        """Return the fields with lower-case names; llhttp trims values at their front alone."""
+        return [(SPELLED[name], value.rstrip(b" \t")) for name, value in self.fields]
 
 
 class RequestHeadParser:
@@ -107,21 +108,24 @@ class RequestHeadParser:
             return None
         self._scanned = 0
         self._skipped = False
-        raw = bytes(buffer[: end + 4])
-        del buffer[: end + 4]
-        return self._read(raw)
+        return self._read(take(buffer, end + 4))
 
     def _read(self, raw: bytes) -> RequestHead:
         method, target, version = self._request_line(raw)
         if len(raw) > self._limits.header_bytes:
             raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_bytes")
-        if raw.count(b"\n") - 2 > self._limits.header_count:
-            raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_count")
+        report = _Report()
         try:
-            fields = _feed_request(raw)
+            httptools.HttpRequestParser(report).feed_data(raw)
         except httptools.HttpParserError as error:
-            raise Refused(REQUEST_MALFORMED, _reason(error)) from None
-        head = RequestHead(method, target, version, fields)
+            raise Refused(REQUEST_MALFORMED, str(error).lower()) from None
+        except httptools.HttpParserUpgrade:
+            pass  # the head is whole; our own rule about upgrades follows
+        if not report.complete:
+            raise Refused(REQUEST_MALFORMED, "a head must end at its empty line")
+        if len(report.fields) > self._limits.header_count:
+            raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_count")
+        head = RequestHead(method, target, version, report.spelled())
         request_framing(head)
         return head
 
@@ -184,7 +188,7 @@ class ResponseHeadParser:
         """
         end = buffer.find(b"\r\n\r\n", max(self._scanned - 3, 0))
         if end < 0:
-            if not b"HTTP/1."[: len(buffer)] == buffer[:7]:
+            if not b"HTTP/1.".startswith(buffer[:7]):
                 raise Refused(UPSTREAM_MALFORMED, "an answer must begin with its version")
             if _BARE.search(buffer, max(self._scanned - 1, 0)):
                 raise Refused(UPSTREAM_MALFORMED, "a line must end in cr and lf, and hold neither")
@@ -193,50 +197,29 @@ class ResponseHeadParser:
             self._scanned = len(buffer)
             return None
         self._scanned = 0
-        raw = bytes(buffer[: end + 4])
-        del buffer[: end + 4]
-        return self._read(raw, method)
+        return self._read(take(buffer, end + 4), method)
 
     def _read(self, raw: bytes, method: bytes) -> ResponseHead:
-        if len(raw) > self._bytes or raw.count(b"\n") - 2 > self._count:
+        if len(raw) > self._bytes:
             raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
         line = _STATUS_LINE.fullmatch(raw, 0, raw.find(b"\r\n"))
         if line is None:
             raise Refused(UPSTREAM_MALFORMED, "a status line must be version, status and reason")
+        report = _Report()
         try:
-            fields = _feed_response(raw)
+            httptools.HttpResponseParser(report).feed_data(raw)
+            fields = report.spelled()
         except httptools.HttpParserError as error:
-            raise Refused(UPSTREAM_MALFORMED, _reason(error)) from None
+            raise Refused(UPSTREAM_MALFORMED, str(error).lower()) from None
+        except httptools.HttpParserUpgrade:
+            raise Refused(UPSTREAM_MALFORMED, "protocols must not be switched unasked") from None
         except Refused as refused:
             raise Refused(UPSTREAM_MALFORMED, refused.detail) from None
+        if not report.complete or len(fields) > self._count:
+            raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
         head = ResponseHead(int(line[2]), line[3] or b"", _VERSIONS[line[1]], fields)
         response_framing(head, method)
         return head
-
-
-def _feed_request(raw: bytes) -> Headers:
-    report = _Fields()
-    with suppress(httptools.HttpParserUpgrade):  # our own rule about upgrades follows in `framing`
-        httptools.HttpRequestParser(report).feed_data(raw)
-    return _spelled(report)
-
-
-def _feed_response(raw: bytes) -> Headers:
-    report = _Fields()
-    with suppress(httptools.HttpParserUpgrade):
-        httptools.HttpResponseParser(report).feed_data(raw)
-    return _spelled(report)
-
-
-def _spelled(report: _Fields) -> Headers:
-    if not report.complete:
-        raise httptools.HttpParserError("the head does not end where its empty line is")
-    # llhttp trims values at their front alone.
-    return [(SPELLED[name], value.rstrip(b" \t")) for name, value in report.fields]
-
-
-def _reason(error: Exception) -> str:
-    return str(error).lower() or "malformed head"
 
 
 def encode_request(method: bytes, origin_form: bytes, headers: Headers) -> bytes:
@@ -258,11 +241,10 @@ def encode_response(status: int, reason: bytes, headers: Headers) -> bytes:
 
 
 def _encode(line: bytes, headers: Headers) -> bytes:
-    lines = [line]
-    lines += [name + b": " + value for name, value in headers]
-    lines += (b"", b"")
-    head = b"\r\n".join(lines)
+    lines = [line, *map(b": ".join, headers)]
     # The last gate: whatever made a value, no value makes a line.
-    if head.count(b"\n") != len(headers) + 2 or head.count(b"\r") != len(headers) + 2 or b"\0" in head:
+    text = b"".join(lines)
+    if b"\n" in text or b"\r" in text or b"\0" in text:
         raise Refused(INTERNAL_ERROR, "a field must not hold cr, lf or nul")
-    return head
+    lines += (b"", b"")
+    return b"\r\n".join(lines)

@@ -12,11 +12,6 @@ from enum import IntEnum
 from typing import TypeVar
 
 from proxy.errors import FRAMING_REFUSED, Refused
-from proxy.http.forwarding import client_certificate_fields as client_certificate_fields
-from proxy.http.forwarding import forwarding_fields as forwarding_fields
-from proxy.http.forwarding import identity_fields as identity_fields
-from proxy.http.forwarding import request_id_of as request_id_of
-from proxy.http.forwarding import source_of as source_of
 from proxy.http.message import Headers
 
 V = TypeVar("V")
@@ -145,6 +140,8 @@ def _kind(name: bytes) -> Kind:
 
 
 _REQUEST_KINDS: Learned[Kind] = Learned(_kind)
+_DROPPED = Kind.DROPPED
+_PERSISTENCE = frozenset({b"keep-alive", b"close"})
 
 
 def clean_request(headers: Headers) -> tuple[Headers, Headers]:
@@ -152,23 +149,24 @@ def clean_request(headers: Headers) -> tuple[Headers, Headers]:
 
     Host and the framing fields are dropped; the caller writes them anew. `authorization` stays.
     """
-    kept: Headers = []
-    forwarded: Headers = []
-    named: set[bytes] = set()
     kinds = _REQUEST_KINDS
+    kept: Headers = []
+    special: Headers = []
     for pair in headers:
-        kind = kinds[pair[0]]
-        if kind == 0:
+        if not (kind := kinds[pair[0]]):
             kept.append(pair)
-        elif kind == 2:
-            forwarded.append(pair)
-        elif kind == 3:
-            named.update(tokens([pair[1]]))
-        elif kind == 4:
-            cookies = _without_our_cookies(pair[1])
-            if cookies:
-                kept.append((pair[0], cookies))
-    named -= {b"close", b"keep-alive"}
+        elif kind is not _DROPPED:
+            special.append(pair)
+    forwarded: Headers = []
+    named: list[bytes] = []
+    for name, value in special:
+        kind = kinds[name]
+        if kind is Kind.FORWARDING:
+            forwarded.append((name, value))
+        elif kind is Kind.COOKIE:
+            kept += [(name, cookies)] if (cookies := _without_our_cookies(value)) else []
+        elif value not in _PERSISTENCE:
+            named += tokens([value])
     if named:
         kept = [pair for pair in kept if pair[0] not in named]
     return kept, forwarded

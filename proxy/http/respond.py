@@ -52,7 +52,7 @@ _WITHOUT_CONTENT = frozenset({204, 304})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `headers` has its Content-Length. An answer to HEAD goes without the body."""
+    """An answer but for what belongs to the message: Date, Connection and Content-Length are the caller's to add."""
 
     status: int
     reason: bytes
@@ -111,9 +111,7 @@ def redirect(status: int, location: str, request_id: str) -> Answer:
 
 def _answer(status: int, headers: Headers, body: bytes, request_id: str) -> Answer:
     headers = [*headers, (b"cache-control", b"no-store"), (b"x-request-id", request_id.encode())]
-    if status in _WITHOUT_CONTENT:
-        return Answer(status, _title(status).encode(), headers, b"")
-    return Answer(status, _title(status).encode(), [*headers, (b"content-length", b"%d" % len(body))], body)
+    return Answer(status, _title(status).encode(), headers, b"" if status in _WITHOUT_CONTENT else body)
 
 
 def _title(status: int) -> str:
