@@ -23,7 +23,7 @@ from proxy.identity.principal import CertificateFacts, Peer
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
 
 _SHORTEST_RSA = 2048
-# The WebPKI profile (RFC 5280, and no weak signature in the chain), but for what X509-SVID says otherwise of a leaf: its
+# The WebPKI profile (RFC 5280, no weak signature in the chain), but for what X509-SVID says otherwise of a leaf: its
 # SAN may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
 _POLICY = PolicyBuilder().extension_policies(
     ca_policy=ExtensionPolicy.webpki_defaults_ca(),
