@@ -78,10 +78,11 @@ def _pair(certificate: object, key: object, at: Location) -> Iterator[Mistake]:
 
 def _upstreams(config: Config) -> Iterator[Mistake]:
     used = {route.upstream for route in config.routes}
+    settled = all(route.redirect is not None or route.upstream in config.upstreams for route in config.routes)
     for name, upstream in config.upstreams.items():
         at: Location = ("upstreams", name)
         yield from _upstream(upstream, at)
-        if name not in used:
+        if settled and name not in used:
             yield Mistake(at, "no route uses this upstream", "warning")
 
 

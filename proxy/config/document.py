@@ -30,10 +30,13 @@ _CONSTANTS: Final = {
 # Forty digits are more than any number that a claim holds; Python refuses to read more than 4,300.
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2 section 5.1
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 
 _SYNTAX: Final = (
     ("'\\t'", "a tab cannot indent YAML: use spaces"),
+    ("found a tab character", "a tab cannot indent YAML: use spaces"),
+    ("alphabetic or numeric character", "a value that begins with * or & needs quotes"),
     ("cannot start any token", "this character cannot begin a value: put the value in quotes"),
     ("mapping values are not allowed", "a second `key: value` stands on this line: put the value in quotes"),
     ("could not find expected ':'", "a key without its colon"),
@@ -124,9 +127,13 @@ def _decode(content: bytes) -> str:
     if len(content) > MAX_BYTES:
         raise _Broken(1, f"the file must not be larger than {MAX_BYTES // 1024**2} MiB")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _Broken(content.count(b"\n", 0, error.start) + 1, "the file must be UTF-8") from None
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        raise _Broken(text.count("\n", 0, unprintable.start()) + 1, "the file must not hold control characters")
+    return text
 
 
 class _Reader:
@@ -253,9 +260,10 @@ def _events(text: str) -> Iterator[yaml.Event]:
             yield loader.get_event()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _Broken(mark.line + 1 if mark else 1, _in_our_words(error.problem or "")) from None
-    except yaml.reader.ReaderError as error:
-        raise _Broken(text.count("\n", 0, error.position) + 1, "the file must not hold control characters") from None
+        last = max(len(text.splitlines()), 1)  # the end of a file is, to libyaml, one line further
+        raise _Broken(min(mark.line + 1, last) if mark else 1, _in_our_words(error.problem or "")) from None
+    except yaml.YAMLError:
+        raise _Broken(1, "not readable as YAML") from None
     finally:
         loader.dispose()
 

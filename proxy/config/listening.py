@@ -65,9 +65,9 @@ def _tls(tls: ListenerTLS, at: Location) -> Iterator[Mistake]:
             if getattr(tls, key) is None:
                 yield Mistake((*at, key), "is required, or certificates, a list of them by host")
         return
-    for key in ("certificate", "key", "client_certificates"):
-        if key in tls.model_fields_set:
-            yield Mistake((*at, key), "must not stand beside certificates: each of them has its own")
+    beside = [key for key in ("certificate", "key", "client_certificates") if key in tls.model_fields_set]
+    if beside:
+        yield Mistake((*at, "certificates"), f"must not stand beside {', '.join(beside)}: each of them has its own")
     owners: dict[str, int] = {}
     for index, certificate in enumerate(tls.certificates):
         for position, host in enumerate(certificate.hosts):

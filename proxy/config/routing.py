@@ -54,7 +54,7 @@ def _destination(route: Route, config: Config, at: Location) -> Iterator[Mistake
         yield Mistake((*at, "redirect"), "must not stand beside upstream")
     if route.upstream is None and route.redirect is None:
         yield Mistake(at, "must have an upstream or a redirect")
-    if route.redirect is not None:
+    if route.redirect is not None and route.upstream is None:
         for key in _REDIRECT_EXCLUDES:
             if key in route.model_fields_set:
                 yield Mistake((*at, key), "must not stand beside redirect: nothing is decided or forwarded")

