@@ -7,6 +7,7 @@ embedded engine and an OPA server give the same answer of the same data.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from zoneinfo import available_timezones
@@ -227,10 +228,14 @@ def _workload_mistakes(patterns: Iterable[str], at: Location) -> Iterator[Mistak
             yield Mistake((*at, index), str(error))
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """Return the time zones that mean the same everywhere; `localtime` is this machine's, `Factory` nobody's."""
+    return frozenset(available_timezones() - {"Factory", "localtime"})
+
+
 def _hours_mistakes(hours: Hours, at: Location) -> Iterator[Mistake]:
-    if hours.zone not in available_timezones():
-        yield Mistake(
-            (*at, "zone"), f'no time zone is called "{hours.zone}"{did_you_mean(hours.zone, available_timezones())}'
-        )
+    if hours.zone not in _zones():
+        yield Mistake((*at, "zone"), f'no time zone is called "{hours.zone}"{did_you_mean(hours.zone, _zones())}')
     if hours.from_ >= hours.to:
         yield Mistake((*at, "to"), "must be later than from: a window over midnight is two entries")

@@ -81,7 +81,8 @@ def decision_record(
         "erased": erased,
     }
     if result is not UNDEFINED:
-        record["result"] = _result(result, erased)
+        # Headers that policy sets may carry a credential for the upstream, or a cookie.
+        record["result"] = _value(result, erased, "/result")
     if failure is not None:
         record["error"] = {"code": failure.row.code, "message": failure.detail}
     return record
@@ -91,24 +92,13 @@ def _without_secrets(document: Mapping[str, Any], erased: list[str]) -> dict[str
     out = dict(document)
     request = dict(document["request"])
     if "headers" in request:
-        request["headers"] = _headers(request["headers"], erased, "/input/request/headers")
+        request["headers"] = _object(request["headers"], erased, "/input/request/headers")
     if request.get("query"):
         request["query"] = _query(request["query"], erased, "/input/request/query")
     out["request"] = request
     principal = document.get("principal")
     if principal and principal["claims"]:
         out["principal"] = {**principal, "claims": _object(principal["claims"], erased, "/input/principal/claims")}
-    return out
-
-
-def _headers(headers: Mapping[str, str], erased: list[str], at: str) -> dict[str, str]:
-    """Return header fields without secret ones; of the rest, URLs such as a referer's lose their secret parameters."""
-    out: dict[str, str] = {}
-    for name, value in headers.items():
-        if is_secret(name):
-            erased.append(f"{at}/{_pointer(name)}")
-        else:
-            out[name] = _query(value, erased, f"{at}/{_pointer(name)}") if "=" in value else value
     return out
 
 
@@ -120,18 +110,22 @@ def _query(text: str, erased: list[str], at: str) -> str:
 
 
 def _object(value: Mapping[str, Any], erased: list[str], at: str) -> dict[str, Any]:
+    """Return an object without what is secret by name; URLs in the rest lose their secret parameters."""
     out: dict[str, Any] = {}
     for name, item in value.items():
         if is_secret(name):
             erased.append(f"{at}/{_pointer(name)}")
         else:
-            out[name] = _object(item, erased, f"{at}/{_pointer(name)}") if type(item) is dict else item
+            out[name] = _value(item, erased, f"{at}/{_pointer(name)}")
     return out
 
 
-def _result(result: object, erased: list[str]) -> object:
-    """Return the answer; headers that policy sets may carry a credential for the upstream, or a cookie."""
-    return _object(result, erased, "/result") if type(result) is dict else result
+def _value(value: Any, erased: list[str], at: str) -> Any:
+    if type(value) is dict:
+        return _object(value, erased, at)
+    if type(value) is list:
+        return [_value(item, erased, f"{at}/{index}") for index, item in enumerate(value)]
+    return _query(value, erased, at) if type(value) is str and "=" in value else value
 
 
 def _pointer(name: str) -> str:

@@ -1,0 +1,148 @@
+"""The decision record: whole enough to replay, and without a secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proxy.errors import POLICY_UNDEFINED, Refused
+from proxy.policy.audit import decision_record, erase_query, is_secret
+from proxy.policy.decision import UNDEFINED
+from proxy.policy.input import own_shape, rfc3339
+from tests.policy.inquiries import ANA, NOON, ask, workload
+
+SECRET = "s3cr3t-0123456789"
+
+
+def _record(document: dict[str, Any], result: object = True, failure: Refused | None = None) -> dict[str, Any]:
+    return decision_record(
+        document,
+        decision_id="decision-1",
+        path="ztproxy/authz/decision",
+        result=result,
+        revision="sha256:1",
+        timestamp=rfc3339(NOON),
+        evaluation_ns=4200,
+        failure=failure,
+    )
+
+
+def test_a_record_is_in_opas_decision_log_format() -> None:
+    document = own_shape(ask(principal=ANA, peer=workload("spiffe://example.org/device/1")))
+    record = _record(document, {"allow": True, "reasons": ["allow[0]"]})
+    assert record == {
+        "type": "decision",
+        "decision_id": "decision-1",
+        "path": "ztproxy/authz/decision",
+        "input": document,
+        "result": {"allow": True, "reasons": ["allow[0]"]},
+        "bundles": {"policy": {"revision": "sha256:1"}},
+        "metrics": {"timer_rego_query_eval_ns": 4200},
+        "timestamp": "2024-11-24T11:19:00.250000Z",
+        "erased": [],
+    }
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_an_answer_of_null_is_recorded_and_no_answer_is_not() -> None:
+    document = own_shape(ask())
+    assert _record(document, None)["result"] is None
+    assert "result" not in _record(document, UNDEFINED, Refused(POLICY_UNDEFINED, "the rule is undefined"))
+
+
+def test_a_failure_is_recorded_by_its_code() -> None:
+    record = _record(own_shape(ask()), UNDEFINED, Refused(POLICY_UNDEFINED, "the rule is undefined"))
+    assert record["error"] == {"code": "policy_undefined", "message": "the rule is undefined"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"x-api-key", b"apikey", b"x-auth-token",
+        b"x-amz-security-token", b"x-csrf-token", b"private-token", b"x-jwt-assertion", b"x-goog-iap-jwt-assertion",
+        b"cf-access-client-secret", b"x-hub-signature-256", b"x_api_key", b"x-session-id", b"api.key",
+    ],
+)  # fmt: skip
+def test_a_header_that_carries_a_credential_is_erased_and_listed(name: bytes) -> None:
+    record = _record(own_shape(ask(headers=[(b"accept", b"*/*"), (name, SECRET.encode())])))
+    assert SECRET not in json.dumps(record)
+    assert record["input"]["request"]["headers"] == {"accept": "*/*"}
+    assert record["erased"] == [f"/input/request/headers/{name.decode()}"]
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "access_token", "id_token", "refresh_token", "token", "code", "client_secret", "client_assertion", "password",
+        "api_key", "apikey", "key", "sig", "signature", "X-Amz-Signature", "X-Amz-Credential", "jwt", "session_id",
+        "sid", "SAMLResponse", "state", "ticket", "access%5Ftoken", "ACCESS_TOKEN", "code_verifier",
+    ],
+)  # fmt: skip
+def test_a_query_parameter_that_carries_a_credential_is_erased_and_listed(parameter: str) -> None:
+    record = _record(own_shape(ask(target=f"/a?page=2&{parameter}={SECRET}&q=x")))
+    assert SECRET not in json.dumps(record)
+    assert record["input"]["request"]["query"] == f"page=2&{parameter}=erased&q=x"
+    assert record["erased"] == ["/input/request/query"]
+
+
+def test_a_referer_loses_the_token_in_its_query_and_stays() -> None:
+    referer = f"https://a.example/cb?code={SECRET}&lang=en#access_token={SECRET}"
+    record = _record(own_shape(ask(headers=[(b"referer", referer.encode())])))
+    expected = "https://a.example/cb?code=erased&lang=en#access_token=erased"
+    assert record["input"]["request"]["headers"]["referer"] == expected
+    assert record["erased"] == ["/input/request/headers/referer"]
+
+
+def test_claims_and_answers_lose_what_is_secret_at_any_depth() -> None:
+    claims = {"sub": "user-1", "act": {"api_key": SECRET}, "links": [{"url": f"https://x/?token={SECRET}"}]}
+    result = {
+        "allow": True,
+        "headers": {"authorization": f"Bearer {SECRET}", "x-team": "blue"},
+        "response_headers_to_add": {"set-cookie": [SECRET]},
+        "dynamic_metadata": {"a/b": {"client~secret": SECRET}},
+    }
+    record = _record(own_shape(ask(principal=replace(ANA, claims=claims))), result)
+    assert SECRET not in json.dumps(record)
+    assert record["result"]["headers"] == {"x-team": "blue"}
+    assert record["erased"] == [
+        "/input/principal/claims/act/api_key",
+        "/input/principal/claims/links/0/url",
+        "/result/headers/authorization",
+        "/result/response_headers_to_add/set-cookie",
+        "/result/dynamic_metadata/a~1b/client~0secret",
+    ]
+
+
+def test_erasing_leaves_the_evaluated_document_as_it_was() -> None:
+    document = own_shape(
+        ask(target="/?token=x", headers=[(b"cookie", b"a=1")], principal=replace(ANA, claims={"sid": "1"}))
+    )
+    before = json.dumps(document)
+    _record(document)
+    assert json.dumps(document) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["page", "q", "accept", "user-agent", "sub", "email", "department", "x-request-id", "iss"]
+)
+def test_what_a_reader_needs_is_kept(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("", ""),
+        ("a=b", "a=b"),
+        ("token", "token"),
+        ("token=", "token=erased"),
+        ("token=a=b", "token=erased"),
+        ("a=1;token=x;b=2", "a=1;token=erased;b=2"),
+        ("a?token=x", "a?token=erased"),
+    ],
+)
+def test_a_query_keeps_its_form(text: str, clean: str) -> None:
+    assert erase_query(text) == clean
