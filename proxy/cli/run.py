@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +31,7 @@ def run(
 
 async def _serve(path: Path) -> int:
     runtime = Runtime()
-    snapshot, lines = await asyncio.to_thread(compile_file, path, None, runtime)
+    snapshot, lines = compile_file(path, None, runtime)
     for line in lines:
         sys.stderr.write(line + "\n")
     if snapshot is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from proxy import errors
 from proxy.config.limits import Limits
 from proxy.errors import Refused
-from proxy.http.h1 import BodyReader, encode_response
+from proxy.http.body import BodyReader
+from proxy.http.h1 import encode_response
 from proxy.http.message import BodyKind, RequestHead
 from proxy.http.respond import Answer
 from proxy.server.outcome import Outcome

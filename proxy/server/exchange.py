@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.errors import Refused
-from proxy.http import headers as header_rules
-from proxy.http import respond
+from proxy.http import forwarding, respond
+from proxy.http.headers import clean_request
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
 from proxy.http.target import parse_target
 from proxy.identity.authenticate import challenge
@@ -64,7 +64,7 @@ class Exchange:
         self.connection = connection
         self._snapshot = connection.runtime.snapshot  # taken once, used to the end
         self._started = time.time()
-        self._began = connection.loop.time()
+        self._began = time.perf_counter()  # uvloop's clock ticks in milliseconds
         self._ids = fresh_ids()
         self._request_id = self._ids.request
 
@@ -131,7 +131,7 @@ class Exchange:
             raise Refused(errors.OVERLOADED, f"more than {limits.in_flight} requests are in flight")
         hosts = head.values(b"host")
         target = self._target = parse_target(head.method, head.target, hosts, head.version)
-        self._headers, forwarded = header_rules.clean_request(head.headers)
+        self._headers, forwarded = clean_request(head.headers)
         self._believe(forwarded)
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
@@ -152,8 +152,8 @@ class Exchange:
             return
         self._forwarded = forwarded
         trusted = listener.trusted_proxies
-        self._source = header_rules.source_of(forwarded, trusted.header, self._source, trusted.networks)
-        self._request_id = header_rules.request_id_of(forwarded) or self._request_id
+        self._source = forwarding.source_of(forwarded, trusted.header, self._source, trusted.networks)
+        self._request_id = forwarding.request_id_of(forwarded) or self._request_id
 
     def _redirect(self, route: Route, target: Target, head: RequestHead) -> respond.Answer:
         location = str(route.config.redirect)
@@ -231,7 +231,7 @@ class Exchange:
         self, head: RequestHead, target: Target, route: Route, principal: Principal, permit: Permit
     ) -> None:
         assert route.cluster is not None
-        forwarding = Forwarding(
+        await Forwarding(
             connection=self.connection,
             head=head,
             target=target,
@@ -240,9 +240,8 @@ class Exchange:
             fields=self._upstream_fields(target, route, principal, permit),
             limits=self._snapshot.config.limits,
             outcome=self.outcome,
-            ends_at=self._began + route.config.timeouts.lifetime,
-        )
-        await forwarding.run(route.cluster)
+            ends_at=self.connection.loop.time() + route.config.timeouts.lifetime,
+        ).run(route.cluster)
 
     def _upstream_fields(self, target: Target, route: Route, principal: Principal, permit: Permit) -> Headers:
         """Return the upstream's header fields. Policy's and static edits come first: ours cannot be overwritten."""
@@ -250,7 +249,7 @@ class Exchange:
         removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
         fields = edit(self._headers, removed, decision.headers)
         fields = edit(fields, route.remove_request, route.set_request)
-        fields = fields + header_rules.forwarding_fields(
+        fields = fields + forwarding.forwarding_fields(
             self._forwarded,
             remote=connection.remote,
             scheme=connection.scheme,
@@ -259,10 +258,10 @@ class Exchange:
             trace=(self._ids.trace, self._ids.span),
         )
         if rules.identity and principal.kind != "anonymous":
-            fields += header_rules.identity_fields(principal.id, principal.email, principal.groups)
+            fields += forwarding.identity_fields(principal.id, principal.email, principal.groups)
         if rules.client_certificate != "none":
             peer = connection.standing.peer
-            fields += header_rules.client_certificate_fields(
+            fields += forwarding.client_certificate_fields(
                 rules.client_certificate, self._forwarded, peer.certificate if peer else None
             )
         return fields
@@ -302,7 +301,7 @@ class Exchange:
 
     def _record(self) -> None:
         head, target, route, connection, outcome = self._head, self._target, self._route, self.connection, self.outcome
-        duration = connection.loop.time() - self._began
+        duration = time.perf_counter() - self._began
         method = head.method if head is not None else b""
         name = route.name if route is not None else ""
         connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
@@ -317,7 +316,7 @@ class Exchange:
                 source=self._source,
                 method=method.decode("ascii"),
                 host=target.host if target is not None else "",
-                path=target.path.decode("ascii") if target is not None else "",
+                path=_path(head, target),
                 protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
                 route=name or None,
                 principal=self._principal or ANONYMOUS,
@@ -333,6 +332,13 @@ class Exchange:
                 duration=duration,
             )
         )
+
+
+def _path(head: RequestHead | None, target: Target | None) -> str:
+    """Return the path for the record, as it came where it was refused; never the query, which may hold secrets."""
+    if target is not None:
+        return target.path.decode("ascii")
+    return head.target.partition(b"?")[0].decode("latin-1") if head is not None else ""
 
 
 def _text(target: Target) -> str:

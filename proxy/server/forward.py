@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.errors import Refused
-from proxy.http.h1 import BodyReader, ResponseHeadParser, encode_request, encode_response
+from proxy.http.body import BodyReader
+from proxy.http.h1 import ResponseHeadParser, encode_request, encode_response
 from proxy.http.headers import clean_response
 from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
 from proxy.policy.permit import Permit

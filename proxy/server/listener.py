@@ -218,9 +218,8 @@ class Listener:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = tls.context_for(server_name) if tls is not None else None
-        _, connection = await loop.connect_accepted_socket(
-            lambda: Connection(self._runtime, self.config, self._tasks, remote, server_name), sock, ssl=context
-        )
+        connection = Connection(self._runtime, self.config, self._tasks, remote, server_name)
+        await loop.connect_accepted_socket(lambda: connection, sock, ssl=context)
         if tls is not None:
             self._handshake("ok")
         return connection
@@ -282,8 +281,8 @@ def _reason(error: Exception) -> str:
 async def _peek(sock: socket.socket, size: int) -> bytes:
     """Return what a socket holds, up to `size` bytes, without taking it. Raise ConnectionError at its end."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(sock.fileno(), lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(sock.fileno(), _settle, ready)
     try:
         await ready
     finally:
@@ -292,3 +291,8 @@ async def _peek(sock: socket.socket, size: int) -> bytes:
     if not data:
         raise ConnectionAbortedError("client closed the connection")
     return data
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

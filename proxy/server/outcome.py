@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proxy.http.h1 import BodyReader
+from proxy.http.body import BodyReader
 from proxy.http.message import Headers, RequestHead
 
 

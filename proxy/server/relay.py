@@ -12,8 +12,8 @@ import asyncio
 from proxy import errors
 from proxy.config.limits import Limits
 from proxy.errors import Refused
-from proxy.http import headers as header_rules
-from proxy.http.h1 import BodyReader, encode_chunk, encode_last_chunk
+from proxy.http.body import BodyReader, encode_chunk, encode_last_chunk
+from proxy.http.headers import clean_trailers
 from proxy.server.outcome import Outcome
 from proxy.transport.stream import Stream, StreamClosed, StreamTimeout
 
@@ -23,7 +23,7 @@ def _frame(data: bytes, reader: BodyReader, chunked: bool) -> bytes:
     if not chunked:
         return data
     framed = encode_chunk(data) if data else b""
-    return framed + encode_last_chunk(header_rules.clean_trailers(reader.trailers)) if reader.done else framed
+    return framed + encode_last_chunk(clean_trailers(reader.trailers)) if reader.done else framed
 
 
 class Upload:

@@ -27,7 +27,8 @@ def watched_files(path: Path, config: Config) -> list[Path]:
     named: list[Path | None] = [path, config.policy.path]
     for listener in config.listeners:
         if listener.tls is not None:
-            for pair in (listener.tls, *listener.tls.certificates):
+            named += [listener.tls.certificate, listener.tls.key]
+            for pair in listener.tls.certificates:
                 named += [pair.certificate, pair.key]
     named += [bundle.file for bundle in config.identity.trust_bundles.values()]
     named += [issuer.ca for issuer in config.identity.issuers.values()]
@@ -87,8 +88,7 @@ class Reloader:
     async def reload(self) -> None:
         """Build and adopt the next snapshot, or keep this one and say why."""
         self._prints = self._look()
-        loop = asyncio.get_running_loop()
-        snapshot, lines = await loop.run_in_executor(None, self._build)
+        snapshot, lines = compile_file(self._path, self._runtime.snapshot, self._runtime)
         if snapshot is not None:
             try:
                 await self._adopt(snapshot)
@@ -103,9 +103,6 @@ class Reloader:
             self._runtime.observe("reloaded", {"policy_revision": snapshot.engine.revision})
         else:
             self._runtime.observe("reload_refused", {"mistakes": lines})
-
-    def _build(self) -> tuple[Snapshot | None, list[str]]:
-        return compile_file(self._path, self._runtime.snapshot, self._runtime)
 
     def _look(self) -> Prints:
         return fingerprints(watched_files(self._path, self._runtime.snapshot.config))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from proxy.config import schema
 from proxy.config.address import parse_address
-from proxy.identity.issuers import KeySource
+from proxy.identity.keys import KeySource
 from proxy.server.admin import Admin
 from proxy.server.listener import Listener, bind, bound_address
 from proxy.server.reload import Reloader

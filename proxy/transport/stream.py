@@ -32,6 +32,7 @@ class Stream(asyncio.Protocol):
         "_deadlines",
         "_drainer",
         "_filler",
+        "_fresh",
         "_interrupted",
         "_loop",
         "_reading_paused",
@@ -58,6 +59,7 @@ class Stream(asyncio.Protocol):
         self.lost = False
 
         # Flow control.
+        self._fresh = False  # bytes have arrived that no `fill` has told of
         self._reading_paused = False
         self._writing_paused = False
         self._unwritten = 0
@@ -76,6 +78,7 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what arrived, wake the reader, and pause when enough is kept."""
         self.buffer += data
+        self._fresh = True
         if self._filler is not None:
             self._wake_filler()
         elif len(self.buffer) >= READ_HIGH_WATER and not self._reading_paused:
@@ -127,27 +130,29 @@ class Stream(asyncio.Protocol):
     # --- called by the coroutine that owns the stream
 
     async def fill(self, deadline: float) -> bool:
-        """Wait until the buffer has grown; return False when nothing more will come.
+        """Wait until something has arrived since the last `fill`; return False when nothing more will come.
 
         Args:
             deadline: `loop.time()` seconds at which StreamTimeout is raised.
         """
         if self._interrupted is not None:
             raise self._interrupted
-        if self.eof:
-            return False
+        if not self._fresh and not self.eof:
+            await self._wait_for_bytes(deadline)
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    async def _wait_for_bytes(self, deadline: float) -> None:
         if self._reading_paused:
             self._reading_paused = False
             self.transport.resume_reading()
         self._filler = self._loop.create_future()
         self.deadline = deadline
-        size = len(self.buffer)
         try:
             await self._filler
         finally:
             self._filler = None
             self.deadline = FOREVER
-        return len(self.buffer) > size
 
     def write(self, data: bytes) -> None:
         """Send bytes; raise StreamClosed when the other side is gone."""

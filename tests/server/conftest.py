@@ -1,0 +1,81 @@
+"""One gateway for the tests that only read, so that they are quick; a test that changes things starts its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway import Gateway, RawUpstream, Upstream, gateway
+from tests.world import World, config
+
+ROUTES = """\
+  - name: wiki
+    host: wiki.example.org
+    upstream: wiki
+    allow:
+      - {anyone: true, paths: [/public/]}
+      - {groups: [engineering]}
+      - {users: [ana], workloads: ["spiffe://example.org/device/*"], paths: [/admin/]}
+  - name: api
+    host: api.example.org
+    upstream: wiki
+    allow: [{workloads: ["spiffe://example.org/ns/shop/*"]}]
+  - {name: raw, host: raw.example.org, upstream: raw, allow: [{anyone: true}]}
+  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}]}
+"""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def _shared_upstream() -> Iterator[Upstream]:
+    running = Upstream()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def upstream(_shared_upstream: Upstream) -> Iterator[Upstream]:
+    """The shared gateway's upstream, with nothing recorded yet; a test may set its script."""
+    script = _shared_upstream.script
+    _shared_upstream.requests.clear()
+    _shared_upstream.trouble.clear()
+    yield _shared_upstream
+    _shared_upstream.script = script
+
+
+@pytest.fixture(scope="session")
+def _shared_raw() -> Iterator[RawUpstream]:
+    running = RawUpstream()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def raw(_shared_raw: RawUpstream) -> RawUpstream:
+    """The shared gateway's second upstream, of which a test writes every byte."""
+    _shared_raw.connections = 0
+    return _shared_raw
+
+
+@pytest.fixture(scope="session")
+def edge(world: World, _shared_upstream: Upstream, _shared_raw: RawUpstream) -> Iterator[Gateway]:
+    """The shared gateway."""
+    upstreams = f'  raw: {{endpoints: ["{_shared_raw.url}"]}}'
+    with gateway(world.directory, config(_shared_upstream.url, routes=ROUTES, upstreams=upstreams)) as running:
+        yield running
+
+
+@pytest.fixture
+def place(world: World, tmp_path: Path) -> Path:
+    """A directory of a test's own, with the world's files in it."""
+    for file in world.directory.iterdir():
+        if file.suffix in (".pem", ".key", ".json"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+            (tmp_path / file.name).chmod(0o600)
+    return tmp_path

@@ -1,0 +1,159 @@
+"""Streams over real sockets, and deadlines over a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from proxy.transport.deadlines import Deadlines
+from proxy.transport.stream import FOREVER, READ_HIGH_WATER, WRITE_HIGH_WATER, Stream, StreamClosed, StreamTimeout
+
+
+class Pair:
+    """A stream, and the socket at its other end."""
+
+    def __init__(self, stream: Stream, deadlines: Deadlines, other: socket.socket) -> None:
+        self.stream = stream
+        self.deadlines = deadlines
+        self.other = other
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.other, data)
+
+
+@pytest_asyncio.fixture
+async def pair() -> AsyncIterator[Pair]:
+    loop, deadlines = asyncio.get_running_loop(), Deadlines()
+    ours, other = socket.socketpair()
+    ours.setblocking(False)
+    other.setblocking(False)
+    _, stream = await loop.create_connection(lambda: Stream(loop, deadlines), sock=ours)
+    yield Pair(stream, deadlines, other)
+    stream.abort()
+    other.close()
+    while not stream.lost:
+        await asyncio.sleep(0)
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0)
+
+
+async def test_fill_returns_when_the_buffer_has_grown(pair: Pair) -> None:
+    waiting = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    await pair.send(b"abc")
+    assert await waiting
+    assert pair.stream.buffer == b"abc"
+    assert pair.stream.deadline == FOREVER
+
+
+async def test_fill_says_when_nothing_more_will_come(pair: Pair) -> None:
+    pair.other.close()
+    assert not await pair.stream.fill(FOREVER)
+    assert not await pair.stream.fill(FOREVER)
+
+
+async def test_a_deadline_ends_the_wait_and_leaves_the_stream_open(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.ensure_future(pair.stream.fill(loop.time() + 5))
+    await asyncio.sleep(0)
+    pair.deadlines.sweep(loop.time() + 4)
+    assert not waiting.done()
+    pair.deadlines.sweep(loop.time() + 6)
+    with pytest.raises(StreamTimeout):
+        await waiting
+    assert not pair.stream.lost
+    await pair.send(b"x")
+    assert await pair.stream.fill(FOREVER)
+
+
+async def test_reading_pauses_while_nobody_parses(pair: Pair) -> None:
+    sending = asyncio.ensure_future(pair.send(bytes(8 * READ_HIGH_WATER)))
+    await until(lambda: len(pair.stream.buffer) >= READ_HIGH_WATER)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert len(pair.stream.buffer) < 5 * READ_HIGH_WATER
+    assert not sending.done()
+    received = 0
+    while received < 8 * READ_HIGH_WATER:
+        received += len(pair.stream.buffer)
+        pair.stream.buffer.clear()
+        if received < 8 * READ_HIGH_WATER:
+            assert await pair.stream.fill(FOREVER)
+    await sending
+
+
+async def test_drain_waits_until_the_other_side_takes_what_was_written(pair: Pair) -> None:
+    pair.stream.write(bytes(4 * WRITE_HIGH_WATER))
+    waiting = asyncio.ensure_future(pair.stream.drain())
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    taken = 0
+    while taken < 4 * WRITE_HIGH_WATER:
+        taken += len(await asyncio.get_running_loop().sock_recv(pair.other, 1 << 20))
+    await waiting
+
+
+async def test_a_write_that_makes_progress_is_given_its_patience_again(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    pair.stream.patience = 5
+    pair.stream.write(bytes(8 * WRITE_HIGH_WATER))
+    waiting = asyncio.ensure_future(pair.stream.drain())
+    await asyncio.sleep(0)
+    before = pair.stream.transport.get_write_buffer_size()
+    while pair.stream.transport.get_write_buffer_size() == before:
+        await loop.sock_recv(pair.other, 1 << 16)
+        await asyncio.sleep(0)
+    pair.deadlines.sweep(loop.time() + 6)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pair.deadlines.sweep(loop.time() + 12)
+    with pytest.raises(StreamTimeout):
+        await waiting
+
+
+async def test_a_lost_connection_ends_a_drain_and_refuses_writes(pair: Pair) -> None:
+    pair.stream.write(bytes(4 * WRITE_HIGH_WATER))
+    waiting = asyncio.ensure_future(pair.stream.drain())
+    await asyncio.sleep(0)
+    pair.stream.abort()
+    with pytest.raises(StreamClosed):
+        await waiting
+    with pytest.raises(StreamClosed):
+        pair.stream.write(b"x")
+    with pytest.raises(StreamClosed):
+        await pair.stream.drain()
+
+
+async def test_an_interrupt_ends_the_wait_and_every_later_one(pair: Pair) -> None:
+    waiting = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    await asyncio.sleep(0)
+    pair.stream.interrupt(KeyError("reason"))
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            await waiting
+        waiting = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    with pytest.raises(KeyError):
+        await waiting
+
+
+async def test_an_idle_stream_whose_deadline_passes_is_closed(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    pair.stream.deadline = loop.time() + 1
+    pair.deadlines.sweep(loop.time() + 2)
+    await until(lambda: pair.stream.lost)
+    assert await loop.sock_recv(pair.other, 1) == b""
+
+
+async def test_a_plain_stream_stays_half_open_for_its_answer(pair: Pair) -> None:
+    pair.other.shutdown(socket.SHUT_WR)
+    assert not await pair.stream.fill(FOREVER)
+    pair.stream.write(b"answer")
+    assert await asyncio.get_running_loop().sock_recv(pair.other, 10) == b"answer"
