@@ -6,6 +6,7 @@ route is out of reach exactly where another one has its host and its path on the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -109,7 +110,7 @@ def _edits(edits: HeaderEdit, at: Location) -> Iterator[Mistake]:
 
 
 def _editable(name: str, at: Location) -> Iterator[Mistake]:
-    folded = name.lower().replace("_", "-").replace(".", "-")
+    folded = re.sub(r"[^a-z0-9]", "-", name.lower())
     if folded in _FRAMING:
         yield Mistake(at, f"{name} frames or routes the message: it is not edited")
     elif folded in _OURS or folded.startswith(_OUR_PREFIXES):

@@ -34,6 +34,7 @@ from proxy.config.values import (
     Sink,
     SocketAddress,
     Strings,
+    StripPrefix,
     Text,
     TimeOfDay,
     TrustDomain,
@@ -281,7 +282,7 @@ class CORS(Section):
 class Rewrite(Section):
     """What changes on the way to the upstream. `host`: the client's, or the endpoint's."""
 
-    strip_prefix: PathPattern | None = None
+    strip_prefix: StripPrefix | None = None
     host: Literal["client", "upstream"] = "client"
 
 

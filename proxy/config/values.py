@@ -75,7 +75,7 @@ TrustDomain = Annotated[
 WorkloadPattern = Annotated[
     str,
     _Like(
-        r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*(?:/\*)?",
+        r"(?!.{2049})spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*(?:/\*)?",
         "must be a SPIFFE ID, or one that ends in /* for whole segments below, such as spiffe://example.org/gateway/*",
     ),
 ]
@@ -153,6 +153,14 @@ def _path_pattern(value: object) -> str:
     return text
 
 
+def _strip_prefix(value: object) -> str:
+    """Read a prefix that is cut from raw paths, so it may hold only what stands in a raw path as it is (RFC 3986)."""
+    text = _path_pattern(value)
+    if not re.fullmatch(r"[A-Za-z0-9._~!$&'()+,;=:@/-]+", text, re.ASCII):
+        raise ValueError("must hold only characters that a URL's path holds unencoded")
+    return text
+
+
 def _url(value: object) -> str:
     text = _text(value)
     address.parse_url(text)
@@ -188,6 +196,7 @@ HostPatterns = Annotated[
     ),
 ]
 PathPattern = Annotated[str, BeforeValidator(_path_pattern), WithJsonSchema({"type": "string", "pattern": "^/"})]
+StripPrefix = Annotated[str, BeforeValidator(_strip_prefix), WithJsonSchema({"type": "string", "pattern": "^/"})]
 WebURL = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 EndpointURL = Annotated[str, BeforeValidator(_endpoint), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 SocketAddress = Annotated[str, BeforeValidator(_address), _TEXT_SCHEMA]
