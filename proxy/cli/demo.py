@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy.cli import demo_services
-from proxy.cli.demo_calls import CALLS, Outcome, curl, expectation, make
+from proxy.cli.demo_calls import CALLS, Outcome, curl, make, name_of
 from proxy.cli.demo_services import Gateway, GatewayFailed, Record, SampleService
 from proxy.cli.demo_world import World
 
@@ -91,7 +91,7 @@ class Demo:
         self._line("Try it yourself, from another terminal:\n")
         for call in CALLS:
             if call.shown:
-                self._line(f"# {call.who}: {expectation(call)}\n{curl(call, world.directory, gateway.port)}")
+                self._line(f"# {call.who}: {name_of(call.status)}\n{curl(call, world.directory, gateway.port)}")
         self._line(f"# what was counted\ncurl -sS http://{gateway.admin}/metrics")
         self._line("\nEach call shows here. Ctrl-C ends the demo and removes its files.\n")
 
@@ -101,7 +101,7 @@ class Demo:
             asked = f"{record['method']} {record['host']}{record['path']}"
             self._line(f"{record['status']}{code}  {asked}  {record['principal']['id'] or 'anonymous'}")
         elif record["type"] == "tls":
-            self._line(f"no handshake: {record['reason']}")
+            self._line(f"no TLS: {record['reason']}")
 
     def _line(self, text: str) -> None:
         self._out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -109,7 +109,7 @@ class Demo:
 
 def table(outcomes: Iterable[Outcome]) -> Table:
     """Return the table of who called what, and what came of it."""
-    table = Table(title="What the gateway decided", title_justify="left", show_lines=False)
+    table = Table(title="What the gateway decided, and why, in its own records", title_justify="left")
     for name in ("who", "call", "expected", "status", "decision", "reason"):
         table.add_column(name, overflow="fold")
     table.add_column("ms", justify="right", no_wrap=True)
@@ -117,9 +117,9 @@ def table(outcomes: Iterable[Outcome]) -> Table:
         call, status = outcome.call, outcome.reply.status
         table.add_row(
             call.who,
-            f"GET {call.host}{call.target}",
-            expectation(call),
-            "no handshake" if status is None else str(status),
+            f"{call.host}{call.target}",
+            name_of(call.status),
+            name_of(status),
             outcome.decision,
             outcome.reason,
             f"{outcome.reply.milliseconds:.1f}",

@@ -1,0 +1,109 @@
+"""What the documents say, held against the project."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proxy.cli.demo_calls import CALLS
+from proxy.telemetry.metrics import Metrics
+from tests.image import ROOT
+
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ZTPROXY = [sys.executable, "-m", "proxy"]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_package_that_are_named_exist(page: Path) -> None:
+    rooms = "|".join(path.name for path in (ROOT / "proxy").iterdir() if path.is_dir() and path.name != "__pycache__")
+    for name in re.findall(rf"`(?:proxy/)?((?:{rooms})/\w+)(?:\.py)?`", page.read_text(encoding="utf-8")):
+        assert (ROOT / "proxy" / f"{name}.py").exists(), name
+
+
+def test_the_readme_says_what_it_is_in_three_sentences_and_names_two_commands() -> None:
+    first = README.split("\n\n")[1]
+    assert len(re.findall(r"[.](?:\s|$)", first)) == 3
+    (commands,) = blocks(README.split("## One request's way")[0], "console")
+    assert re.findall(r"^\$ (.+?)(?:  .*)?$", commands, re.MULTILINE) == ["make demo", "make test"]
+    assert f"{len(CALLS)} calls" in commands
+
+
+def test_the_config_of_the_readme_has_fifteen_lines_and_works(tmp_path: Path) -> None:
+    (config,) = blocks(README, "yaml")
+    assert len(config.splitlines()) == 15
+    made = subprocess.run(
+        [*ZTPROXY, "certs", "init", "-f", str(ROOT / "certs" / "dev.yaml"), str(tmp_path / "dev")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    # An address of this machine, for nobody outside it is asked by a test.
+    local = config.replace("https://idp.example.org", "http://127.0.0.1:9")
+    (tmp_path / "dev" / "example.org" / "ztproxy.yaml").write_text(local)
+    checked = subprocess.run(
+        [*ZTPROXY, "check", "-c", str(tmp_path / "dev" / "example.org" / "ztproxy.yaml")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_metric_is_in_the_operations_page_with_its_labels() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = {
+        row[1]: tuple(re.findall(r"`(\w+)`", row[2]))
+        for row in re.finditer(r"^\| `(ztproxy_\w+)` \|([^|]*)\|", page, re.MULTILINE)
+    }
+    metrics = Metrics()
+    served = {
+        name: tuple(collector._labelnames)
+        for collector, names in metrics.registry._collector_to_names.items()
+        for name in names
+        if name in told
+    }
+    assert told == served
+    families = {family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()}
+    assert families == set(told)
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    for number, page in enumerate(pages, 1):
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith(f"# {number}. ")
+        assert "## Decision" in text
+
+
+def test_the_changelog_has_the_version_that_is_built_or_an_unreleased_part() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[0] == "Unreleased" or "0.1.0" in text
