@@ -24,6 +24,9 @@ from proxy.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, BodyKind, Framing,
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}", re.ASCII)
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 _OPTIONS: Learned[frozenset[bytes]] = Learned(lambda value: frozenset(tokens([value])))
+# Content of these has no meaning (RFC 9110 section 9.3.1), and a server that leaves it takes it for the next request.
+_WITHOUT_CONTENT = frozenset({b"GET", b"HEAD"})
+_EMPTY = (NO_BODY, Framing(BodyKind.LENGTH))
 _FRAMES = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -37,6 +40,8 @@ def request_framing(head: RequestHead) -> None:
     if len(fields) != len(head.headers):
         _refuse_duplicates(head.headers)
     head.framing = _declared(fields, head.version, FRAMING_REFUSED) or NO_BODY
+    if head.method in _WITHOUT_CONTENT and head.framing not in _EMPTY:
+        raise Refused(FRAMING_REFUSED, "a get or head request must not have content")
     options = _connection_options(fields, head.headers)
     head.keep_alive = _keeps_alive(options, head.version)
     if b"upgrade" in options and b"upgrade" in fields:
@@ -46,7 +51,7 @@ def request_framing(head: RequestHead) -> None:
         if expectation.lower() != b"100-continue":
             raise Refused(EXPECTATION_FAILED, "100-continue is the only expectation")
         # An expectation of HTTP/1.0 is ignored, and without content there is nothing to wait for (RFC 9110 10.1.1).
-        head.expects_continue = head.version == (1, 1) and head.framing not in (NO_BODY, Framing(BodyKind.LENGTH))
+        head.expects_continue = head.version == (1, 1) and head.framing not in _EMPTY
 
 
 def response_framing(head: ResponseHead, method: bytes) -> None:
@@ -67,7 +72,7 @@ def response_framing(head: ResponseHead, method: bytes) -> None:
     head.keep_alive = _keeps_alive(_connection_options(fields, head.headers), head.version)
     if head.status < 200 or head.status == 204:
         # RFC 9110 section 8.6 and RFC 9112 section 6.1 forbid both fields; a length of zero is common and harmless.
-        if framing is not None and framing != Framing(BodyKind.LENGTH):
+        if framing is not None and framing not in _EMPTY:
             raise Refused(UPSTREAM_MALFORMED, "an answer without content must not frame any")
         head.framing = NO_BODY
     elif head.status == 304 or method == b"HEAD":

@@ -85,12 +85,13 @@ class RequestHeadParser:
         limits: the bounds of one head.
     """
 
-    __slots__ = ("_limits", "_scanned", "_skipped")
+    __slots__ = ("_judged", "_limits", "_scanned", "_skipped")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._scanned = 0
-        self._skipped = False
+        self._scanned = 0  # bytes of the buffer in which no head ends
+        self._skipped = False  # the empty line that is forgiven has been
+        self._judged = False  # the request line has come and passes
 
     def parse(self, buffer: bytearray) -> RequestHead | None:
         """Return the next head, or None where more bytes are needed. Its body's framing is decided.
@@ -107,7 +108,7 @@ class RequestHeadParser:
             self._judge_incomplete(buffer)
             return None
         self._scanned = 0
-        self._skipped = False
+        self._skipped = self._judged = False
         return self._read(take(buffer, end + 4))
 
     def _read(self, raw: bytes) -> RequestHead:
@@ -150,13 +151,18 @@ class RequestHeadParser:
     def _judge_incomplete(self, buffer: bytearray) -> None:
         """Refuse at once what cannot become a head."""
         limits = self._limits
-        if buffer and not 0x41 <= buffer[0] <= 0x5A and not (buffer == b"\r" and not self._skipped):
+        if buffer and not _TOKEN.match(buffer) and not (buffer == b"\r" and not self._skipped):
             raise Refused(REQUEST_MALFORMED, "a request must begin with a method")
         if _BARE.search(buffer, max(self._scanned - 1, 0)):
             raise Refused(REQUEST_MALFORMED, "a line must end in cr and lf, and hold neither")
-        # Around the target stand the method and ` HTTP/1.1` with CR.
-        if b"\n" not in buffer and len(buffer) - buffer.find(b" ", 0, 32) > limits.target_length + 11:
-            raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
+        if not self._judged:
+            line = buffer.find(b"\r\n")
+            if line >= 0:
+                self._request_line(bytes(buffer[: line + 2]))
+                self._judged = True
+            # Around the target stand the method and ` HTTP/1.1` with CR.
+            elif len(buffer) - buffer.find(b" ", 0, 32) > limits.target_length + 11:
+                raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
         if len(buffer) > limits.header_bytes:
             raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_bytes")
         self._scanned = len(buffer)
