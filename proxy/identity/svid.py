@@ -38,7 +38,8 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
 
     Args:
         leaf_der: the client's certificate, DER.
-        verified_chain_der: the chain that the TLS library verified, DER, from leaf to root.
+        verified_chain_der: the chain that the TLS library verified, DER, leaf first; a root at its end is not believed
+            for being there, and may be left out.
         bundles: the trust bundles of the snapshot.
         now: POSIX seconds.
 

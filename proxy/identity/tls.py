@@ -11,7 +11,6 @@ remembered a TLS 1.2 session, and `peer_of` refuses what was resumed all the sam
 
 from __future__ import annotations
 
-import re
 import ssl
 import sys
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ _CIPHERS = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20"
 _PROTOCOLS = ["http/1.1"]
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 # Reads server names. It holds no certificate: the handshake is ended before one would be needed.
 _READER = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
@@ -90,15 +88,16 @@ class _Served:
 class ServerTLS:
     """The contexts of one listener.
 
-    A server name is matched exactly, then against `*.` in place of its first label; a client that sends no name, or one
-    that no certificate has, gets the first certificate.
+    A server name is matched exactly, then against `*.` in place of its first label, then against `*`; a client that
+    sends no name, or one that matches nothing, gets the first certificate.
     """
 
-    __slots__ = ("_by_host", "_first", "expiries", "needs_server_name")
+    __slots__ = ("_any", "_by_host", "_first", "expiries", "needs_server_name")
 
     def __init__(self, served: list[tuple[tuple[str, ...], _Served]], expiries: dict[str, float]) -> None:
         self._first = served[0][1]
         self._by_host = {host: one for hosts, one in served for host in hosts}
+        self._any = self._by_host.get("*", self._first)
         self.needs_server_name = len(served) > 1
         self.expiries = expiries
 
@@ -117,7 +116,7 @@ class ServerTLS:
         exact = self._by_host.get(host)
         if exact is not None:
             return exact
-        return self._by_host.get("*." + host.partition(".")[2], self._first)
+        return self._by_host.get("*." + host.partition(".")[2], self._any)
 
 
 def build_server_tls(
@@ -132,10 +131,11 @@ def build_server_tls(
         now: POSIX seconds.
 
     Returns:
-        The contexts, or None where an error stands among the mistakes.
+        The contexts, or None where an error stands among the mistakes or `config/check` has found one: the shape of
+        `tls` and its hosts are its to tell.
     """
-    declared, mistakes = _declared(tls, location)
-    mistakes += _host_mistakes(declared) + _trust_mistakes(declared, bundles)
+    declared = _declared(tls, location)
+    mistakes = _trust_mistakes(declared, bundles)
     served: list[tuple[tuple[str, ...], _Served]] = []
     expiries: dict[str, float] = {}
     for one in declared:
@@ -149,7 +149,7 @@ def build_server_tls(
             reason = (error.reason or str(error)).lower().replace("_", " ")
             mistakes.append(Mistake((*one.location, "certificate"), f"certificate must be fit for TLS: {reason}"))
             continue
-        served.append((tuple(host.lower() for host in one.hosts), made))
+        served.append((one.hosts, made))
         expiries[str(one.certificate)] = pair.not_after
     if not served or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
@@ -220,31 +220,13 @@ def _verified_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
     return [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ()]
 
 
-def _declared(tls: ListenerTLS, location: Location) -> tuple[list[_Declared], list[Mistake]]:
-    several = [
+def _declared(tls: ListenerTLS, location: Location) -> list[_Declared]:
+    if tls.certificate is not None and tls.key is not None:
+        return [_Declared(tls.certificate, tls.key, (), tls.client_certificates, location)]
+    return [
         _Declared(one.certificate, one.key, one.hosts, one.client_certificates, (*location, "certificates", index))
         for index, one in enumerate(tls.certificates)
     ]
-    if tls.certificate is not None and tls.key is not None and not several:
-        return [_Declared(tls.certificate, tls.key, (), tls.client_certificates, location)], []
-    if several and tls.certificate is None and tls.key is None:
-        return several, []
-    return several, [Mistake(location, "tls must have either certificate and key, or certificates")]
-
-
-def _host_mistakes(declared: list[_Declared]) -> list[Mistake]:
-    mistakes: list[Mistake] = []
-    seen: set[str] = set()
-    for one in declared:
-        for index, host in enumerate(one.hosts):
-            location = (*one.location, "hosts", index)
-            name = host.lower()
-            if not _HOST.fullmatch(name):
-                mistakes.append(Mistake(location, f'host must be a name, or "*." and a name: "{host}"'))
-            elif name in seen:
-                mistakes.append(Mistake(location, f'host must have one certificate: "{host}"'))
-            seen.add(name)
-    return mistakes
 
 
 def _trust_mistakes(declared: list[_Declared], bundles: TrustBundles) -> list[Mistake]:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,6 @@ class Outcome:
     """What both ends saw of one connection."""
 
     server_error: Exception | None
-    client_error: Exception | None
     tls: ssl.SSLObject | None
     session: ssl.SSLSession | None
     alpn: str | None
@@ -93,17 +93,18 @@ async def handshake(
         else:
             tls = transport.get_extra_info("ssl_object")
             transport.close()
-        client_error, resumable, alpn = await dialling
-    return Outcome(server_error, client_error, tls, resumable, alpn)
+        resumable, alpn = await dialling
+    return Outcome(server_error, tls, resumable, alpn)
 
 
 def _dial(
     address: tuple[str, int], context: ssl.SSLContext, server_name: str | None, session: ssl.SSLSession | None
-) -> tuple[Exception | None, ssl.SSLSession | None, str | None]:
-    with socket.create_connection(address, timeout=TIMEOUT_S) as plain:
-        try:
-            with context.wrap_socket(plain, server_hostname=server_name, session=session) as tls:
-                tls.recv(1)  # TLS 1.3 tells a refused client certificate, and gives tickets, after its handshake
-                return None, tls.session, tls.selected_alpn_protocol()
-        except (ssl.SSLError, OSError) as error:
-            return error, None, None
+) -> tuple[ssl.SSLSession | None, str | None]:
+    with (
+        suppress(OSError),
+        socket.create_connection(address, timeout=TIMEOUT_S) as plain,
+        context.wrap_socket(plain, server_hostname=server_name, session=session) as tls,
+    ):
+        tls.recv(1)  # TLS 1.3 tells a refused client certificate, and gives tickets, after its handshake
+        return tls.session, tls.selected_alpn_protocol()
+    return None, None
