@@ -36,8 +36,12 @@ def parse_size(text: object) -> int:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as the file would spell it."""
-    whole = [(name, size) for name, size in _SECONDS.items() if seconds >= size and (seconds / size).is_integer()]
+    """Return a duration as a person would spell it: 60s and 24h, not 1m and 1d."""
+    whole = [
+        (name, size)
+        for name, size in _SECONDS.items()
+        if (seconds / size).is_integer() and seconds / size >= (2 if size > 1 else 1)
+    ]
     name, size = whole[-1] if whole else ("s", 1.0)
     return f"{seconds / size:.12g}{name}"
 
