@@ -85,7 +85,7 @@ def parse_discovery(body: bytes, issuer: str) -> str:
     if type(location) is not str:
         raise FetchFailed("discovery: jwks_uri must be there")
     rule = url_rule(location)
-    if rule is None and location.startswith("http:") and not issuer.startswith("http:"):
+    if rule is None and urlsplit(location).scheme == "http" and urlsplit(issuer).scheme != "http":
         rule = "must be https"  # an issuer elsewhere has no say about ports of this machine
     if rule is not None:
         raise FetchFailed(f"discovery: jwks_uri {rule}")
