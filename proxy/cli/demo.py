@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +24,7 @@ from proxy.cli.demo_calls import CALLS, Outcome, curl, make, name_of
 from proxy.cli.demo_services import Gateway, GatewayFailed, Record, SampleService
 from proxy.cli.demo_world import World
 
-_WIDTH_OF_A_PIPE = 150
+_WIDTH_OF_A_PIPE = 132
 
 
 class Demo:
@@ -109,10 +110,19 @@ class Demo:
 
 def table(outcomes: Iterable[Outcome]) -> Table:
     """Return the table of who called what, and what came of it."""
-    table = Table(title="What the gateway decided, and why, in its own records", title_justify="left")
-    for name in ("who", "call", "expected", "status", "decision", "reason"):
-        table.add_column(name, overflow="fold")
-    table.add_column("ms", justify="right", no_wrap=True)
+    table = Table(
+        title="What the gateway decided, and why, in its own records",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("who")
+    table.add_column("call", overflow="fold", min_width=23)
+    for name in ("expected", "status", "decision"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason", overflow="fold", min_width=20)
+    table.add_column("ms", justify="right", no_wrap=True, min_width=4)
     for outcome in outcomes:
         call, status = outcome.call, outcome.reply.status
         table.add_row(
