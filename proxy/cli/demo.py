@@ -24,7 +24,7 @@ from proxy.cli.demo_calls import CALLS, Outcome, curl, make, name_of
 from proxy.cli.demo_services import Gateway, GatewayFailed, Record, SampleService
 from proxy.cli.demo_world import World
 
-_WIDTH_OF_A_PIPE = 132
+_WIDTH_OF_A_PIPE = 160
 
 
 class Demo:
@@ -122,7 +122,7 @@ def table(outcomes: Iterable[Outcome]) -> Table:
     for name in ("expected", "status", "decision"):
         table.add_column(name, no_wrap=True)
     table.add_column("reason", overflow="fold", min_width=20)
-    table.add_column("ms", justify="right", no_wrap=True, min_width=4)
+    table.add_column("ms", justify="right", no_wrap=True)
     for outcome in outcomes:
         call, status = outcome.call, outcome.reply.status
         table.add_row(
@@ -132,7 +132,7 @@ def table(outcomes: Iterable[Outcome]) -> Table:
             name_of(status),
             outcome.decision,
             outcome.reason,
-            f"{outcome.reply.milliseconds:.1f}",
+            f"{outcome.reply.milliseconds:.0f}",
             style="bold red" if outcome.problems else "green" if status == 200 else None,
         )
     return table
