@@ -15,7 +15,7 @@ from proxy.errors import AUTHORIZATION_DUPLICATE, TOKEN_INVALID, Refused, Row
 from proxy.http.message import RequestHead
 from proxy.identity.claims import read_principal
 from proxy.identity.issuers import Issuers
-from proxy.identity.jwks import Key, KeySet
+from proxy.identity.jwks import Key
 from proxy.identity.keys import KeySource
 from proxy.identity.principal import ANONYMOUS, Peer, Principal, principal_of
 from proxy.identity.token import InvalidToken, parse_token
@@ -41,17 +41,73 @@ def challenge(row: Row) -> tuple[tuple[bytes, bytes], ...]:
 _INVALID = challenge(TOKEN_INVALID)
 
 
+# Tokens are remembered as long as their text is this long on average: what is remembered of one is four times its text,
+# so ten thousand take 80 MB at most, and those of a usual size 20 MB.
+_REMEMBERED_BYTES = 2048
+
+
 class _Verified:
     """A token that was verified, and what that rests on."""
 
-    __slots__ = ("expires", "key", "keys", "principal", "source")
+    __slots__ = ("expires", "key", "keys", "principal", "size", "source")
 
-    def __init__(self, principal: Principal, expires: float, source: KeySource, key: Key, keys: KeySet | None) -> None:
+    def __init__(self, principal: Principal, expires: float, size: int, source: KeySource, key: Key) -> None:
         self.principal = principal
         self.expires = expires
+        self.size = size
         self.source = source
         self.key = key
-        self.keys = keys
+        self.keys = source.keys
+
+    def holds(self, now: float) -> bool:
+        """Whether it has not expired, its issuer's keys are fresh, and its key has not been withdrawn."""
+        source = self.source
+        if now >= self.expires or not source.usable:
+            return False
+        if self.keys is not source.keys:
+            if source.keys is None or self.key not in source.keys:
+                return False
+            self.keys = source.keys
+        return True
+
+
+class _Memory:
+    """Verified tokens by the digest of their credential: the least recently used goes first.
+
+    A digest, for a dump of memory must not hold credentials. SHA-256 is the quickest where processors have it built in.
+    """
+
+    __slots__ = ("_bytes", "_capacity", "_verified")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._bytes = 0
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._verified)
+
+    def recall(self, credential: bytes, now: float) -> _Verified | None:
+        """Return what was verified, if it still holds."""
+        digest = sha256(credential).digest()
+        verified = self._verified.get(digest)
+        if verified is None:
+            return None
+        if not verified.holds(now):
+            self._bytes -= self._verified.pop(digest).size
+            return None
+        self._verified.move_to_end(digest)
+        return verified
+
+    def remember(self, credential: bytes, verified: _Verified) -> None:
+        """Keep what was verified, and forget what there is no room for."""
+        digest = sha256(credential).digest()
+        if (before := self._verified.pop(digest, None)) is not None:
+            self._bytes -= before.size
+        self._verified[digest] = verified
+        self._bytes += verified.size
+        while len(self._verified) > self._capacity or self._bytes > self._capacity * _REMEMBERED_BYTES:
+            self._bytes -= self._verified.popitem(last=False)[1].size
 
 
 class Authenticator:
@@ -65,8 +121,7 @@ class Authenticator:
     def __init__(self, issuers: Issuers, limits: Limits) -> None:
         self._issuers = issuers
         self._token_bytes = limits.token_bytes
-        self._capacity = limits.token_cache
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._memory = _Memory(limits.token_cache)
 
     def recall(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal | None:
         """Return the caller if that takes no proof, or one that was given already; None: `authenticate` must.
@@ -77,15 +132,9 @@ class Authenticator:
         value = _field(head, route)
         if value is None:
             return ANONYMOUS if peer is None else principal_of(peer)
-        verified = self._verified.get(digest := sha256(value).digest())
-        if verified is None:
+        verified = self._memory.recall(value, now)
+        if verified is None or (route.issuers is not None and verified.principal.issuer not in route.issuers):
             return None
-        if now >= verified.expires or not self._still_rests(verified):
-            del self._verified[digest]
-            return None
-        if route.issuers is not None and verified.principal.issuer not in route.issuers:
-            return None
-        self._verified.move_to_end(digest)
         return verified.principal
 
     async def authenticate(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal:
@@ -108,8 +157,8 @@ class Authenticator:
             verified = await self._verify(token, route, now)
         except InvalidToken as broken:
             raise Refused(TOKEN_INVALID, str(broken), headers=_INVALID) from None
-        if now < verified.expires:
-            self._remember(sha256(value).digest(), verified)
+        if now < verified.expires:  # past that it is taken for the skew of clocks alone, and not remembered
+            self._memory.remember(value, verified)
         return verified.principal
 
     async def _verify(self, text: bytes, route: Authenticate, now: float) -> _Verified:
@@ -125,23 +174,7 @@ class Authenticator:
         principal = read_principal(token.claims, rules, now)
         key = await source.find(token)
         key.verify(token)
-        return _Verified(principal, principal.expires_at - rules.skew, source, key, source.keys)
-
-    def _still_rests(self, verified: _Verified) -> bool:
-        """Whether the keys are fresh, and the token's key is still among them (it may have been withdrawn)."""
-        source = verified.source
-        if not source.usable:
-            return False
-        if verified.keys is not source.keys:
-            if source.keys is None or verified.key not in source.keys:
-                return False
-            verified.keys = source.keys
-        return True
-
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
-        self._verified[digest] = verified
-        if len(self._verified) > self._capacity:
-            self._verified.popitem(last=False)
+        return _Verified(principal, principal.expires_at - rules.skew, len(text), source, key)
 
 
 def _field(head: RequestHead, route: Authenticate) -> bytes | None:

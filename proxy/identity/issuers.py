@@ -119,10 +119,10 @@ def _source(
         source = KeySource(name, origin, origin.loader(), observe)
         if config.jwks_file is not None:
             source.adopt(read_jwks_file(config.jwks_file))
-    except ssl.SSLError:
-        found.append(Mistake((*location, "ca"), "must hold at least one PEM certificate"))
     except (FetchFailed, InvalidKey) as broken:
         found.append(Mistake((*location, "jwks_file"), str(broken)))
+    except (ssl.SSLError, ValueError):
+        found.append(Mistake((*location, "ca"), "must hold at least one PEM certificate"))
     else:
         return source
     return None

@@ -52,10 +52,15 @@ class Origin:
     stale_limit: float
 
     def loader(self) -> Load:
-        """Return what gets the key set as it stands now. Raise ValueError where `ca` holds no certificate."""
+        """Return what gets the key set as it stands now. Raise ValueError or SSLError where `ca` is no certificate."""
         if (path := self.jwks_file) is not None:
             return lambda: asyncio.to_thread(read_jwks_file, path)
-        fetch = https_fetch(ssl.create_default_context(cadata=self.ca))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
+        if self.ca is None:
+            context.load_default_certs()
+        else:  # not `create_default_context(cadata=…)`: it takes an empty file for none, and trusts the system instead
+            context.load_verify_locations(cadata=self.ca)
+        fetch = https_fetch(context)
         return lambda: fetch_jwks(fetch, self.issuer, self.jwks_url)
 
 
