@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
-from cryptography import x509
 
 from proxy.config.load import render
 from proxy.identity.authority import Authority, expiry
 from proxy.identity.certificate import describe
+from proxy.identity.pem import load_certificates
 from proxy.identity.pki import make_pki, parse_lifetime, parse_pki
 from proxy.identity.spiffe import parse_spiffe_id
 
@@ -96,12 +96,11 @@ def show(
     Example: ztproxy certs show pki/example.org/web.pem
     """
     try:
-        certificates = x509.load_pem_x509_certificates(file.read_bytes())
-        facts = [describe(certificate, time.time()) for certificate in certificates]
+        facts = [describe(certificate, time.time()) for certificate in load_certificates(file.read_bytes())]
     except OSError as error:
         _fail(_reason(error))
-    except ValueError:
-        _fail(f"{file}: must hold PEM certificates")
+    except ValueError as error:
+        _fail(f"{file}: {error}")
     if form == "json":
         typer.echo(json.dumps({"file": str(file), "certificates": facts}, indent=2))
         return

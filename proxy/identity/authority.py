@@ -17,15 +17,11 @@ from typing import Literal
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from proxy.identity.keypair import write_key_pair
+from proxy.identity.pem import load_certificates, load_key, uris_of
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id, parse_trust_domain
 
 CA_LIFETIME = timedelta(days=3650)
@@ -102,8 +98,8 @@ class Authority:
             OSError: one of them cannot be read.
             ValueError: they are no certificate and key, or the certificate names no trust domain.
         """
-        certificate = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
-        key = load_pem_private_key((directory / "ca.key").read_bytes(), password=None)
+        [certificate] = load_certificates((directory / "ca.pem").read_bytes())
+        key = load_key((directory / "ca.key").read_bytes())
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             raise ValueError("the key of an authority must be EC or RSA")  # noqa: TRY004 - a file is wrong, not a call
         if key.public_key() != certificate.public_key():
@@ -271,11 +267,7 @@ def is_address(name: str) -> bool:
 
 
 def _trust_domain_of(certificate: x509.Certificate) -> str:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        names = x509.SubjectAlternativeName([])
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    uris = uris_of(certificate)
     if len(uris) != 1:
         raise ValueError("the certificate of an authority must have its trust domain as its one URI name")
     return parse_spiffe_id(uris[0]).trust_domain

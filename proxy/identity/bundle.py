@@ -19,10 +19,8 @@ from cryptography.x509.verification import Store
 
 from proxy.config import Mistake
 from proxy.config.schema import Identity
+from proxy.identity.pem import extensions_of, load_certificates, subject_of, uris_of
 from proxy.identity.spiffe import SpiffeID, parse_trust_domain
-
-# What reading an extension of a malformed certificate may raise, beside ValueError.
-UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +110,6 @@ def check_signing(certificate: x509.Certificate, trust_domain: str) -> None:
             raise ValueError(f"signing certificate must have no URI name but spiffe://{trust_domain}")
 
 
-def extensions_of(certificate: x509.Certificate) -> x509.Extensions:
-    """Return the extensions of a certificate. Raise ValueError where they cannot be read."""
-    try:
-        return certificate.extensions
-    except UNREADABLE as error:
-        raise ValueError(f"extensions must be readable: {error}") from None
-
-
-def uris_of(certificate: x509.Certificate) -> list[str]:
-    """Return the URI names of a certificate's SAN. Raise ValueError where it cannot be read."""
-    try:
-        names = extensions_of(certificate).get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return names.get_values_for_type(x509.UniformResourceIdentifier)
-
-
 def _name_mistakes(location: tuple[str, ...], name: str) -> list[Mistake]:
     try:
         parse_trust_domain(name)
@@ -141,27 +122,33 @@ def _load(
     name: str, path: Path, location: tuple[str, ...], moment: datetime
 ) -> tuple[TrustBundle | None, list[Mistake]]:
     try:
-        certificates = x509.load_pem_x509_certificates(path.read_bytes())
+        certificates = load_certificates(path.read_bytes())
     except OSError as error:
         return None, [Mistake(location, f"trust bundle must be readable: {path}: {error.strerror}")]
-    except ValueError:
-        return None, [Mistake(location, f"trust bundle must hold PEM certificates: {path}")]
+    except ValueError as error:
+        return None, [Mistake(location, f"trust bundle {error}: {path}")]
     mistakes: list[Mistake] = []
     lapsed: list[str] = []
     valid: list[x509.Certificate] = []
     for certificate in certificates:
-        subject = certificate.subject.rfc4514_string() or "a certificate without a subject"
         try:
             _check_root(certificate, name)
         except ValueError as error:
-            mistakes.append(Mistake(location, f"{error}: {subject} in {path}"))
+            mistakes.append(Mistake(location, f"{error}: {_called(certificate)} in {path}"))
             continue
         if certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
             valid.append(certificate)
         else:
-            lapsed.append(f"root must be valid now: {subject} in {path}")
+            lapsed.append(f"root must be valid now: {_called(certificate)} in {path}")
     mistakes += [Mistake(location, rule, "warning" if valid else "error") for rule in lapsed]
     return (TrustBundle(name, tuple(valid)) if valid else None), mistakes
+
+
+def _called(certificate: x509.Certificate) -> str:
+    try:
+        return subject_of(certificate).rfc4514_string() or "the one without a subject"
+    except ValueError:
+        return "the one with an unreadable subject"
 
 
 def _check_root(certificate: x509.Certificate, trust_domain: str) -> None:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from proxy.identity.bundle import check_signing, extensions_of, uris_of
+from proxy.identity.bundle import check_signing
+from proxy.identity.pem import extensions_of, issuer_of, key_of, subject_of, uris_of
 from proxy.identity.spiffe import parse_spiffe_id
 from proxy.identity.svid import check_leaf
 
@@ -47,7 +48,7 @@ def describe(certificate: x509.Certificate, now: float) -> dict[str, Any]:
         now: POSIX seconds, for `days_left` (negative once it has expired).
 
     Raises:
-        ValueError: its extensions cannot be read.
+        ValueError: its names or extensions cannot be read.
     """
     extensions = extensions_of(certificate)
     names = _value(extensions, x509.SubjectAlternativeName) or x509.SubjectAlternativeName([])
@@ -58,8 +59,8 @@ def describe(certificate: x509.Certificate, now: float) -> dict[str, Any]:
     kind, spiffe_id, rule = _verdict(certificate, authority=authority)
     return {
         "svid": {"kind": kind, "spiffe_id": spiffe_id, "broken_rule": rule},
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": subject_of(certificate).rfc4514_string(),
+        "issuer": issuer_of(certificate).rfc4514_string(),
         "serial": f"{certificate.serial_number:x}",
         "sha256": hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest(),
         "not_before": _iso(certificate.not_valid_before_utc),
@@ -88,7 +89,10 @@ def _verdict(certificate: x509.Certificate, *, authority: bool) -> tuple[str, st
 
 
 def _key(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
+    try:
+        key = key_of(certificate)
+    except ValueError:
+        return "unknown"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {key.curve.name}"
     if isinstance(key, rsa.RSAPublicKey):

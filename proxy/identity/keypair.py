@@ -19,11 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from proxy.config import Mistake
 from proxy.config.mistake import Location
+from proxy.identity.pem import key_of, load_certificates, load_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +98,12 @@ def _read_certificate(
 ) -> tuple[x509.Certificate | None, bytes, list[Mistake]]:
     try:
         pem = path.read_bytes()
-        leaf = x509.load_pem_x509_certificates(pem)[0]
+        leaf = load_certificates(pem)[0]
+        key_of(leaf)
     except OSError as error:
         return None, b"", [Mistake(location, f"certificate must be readable: {path}: {error.strerror}")]
-    except ValueError:
-        return None, b"", [Mistake(location, f"certificate must be PEM: {path}")]
+    except ValueError as error:
+        return None, b"", [Mistake(location, f"certificate {error}: {path}")]
     moment = datetime.fromtimestamp(now, UTC)
     rules: list[str] = []
     if moment > leaf.not_valid_after_utc:
@@ -118,16 +118,14 @@ def _read_key(path: Path, leaf: x509.Certificate | None, location: Location) -> 
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             pem = file.read()
-        key = load_pem_private_key(pem, password=None)
+        key = load_key(pem)
     except OSError as error:
         return None, [Mistake(location, f"key must be readable: {path}: {error.strerror}")]
-    except TypeError:
-        return None, [Mistake(location, f"key must not be encrypted: {path}")]
-    except (ValueError, UnsupportedAlgorithm):
-        return None, [Mistake(location, f"key must be a PEM private key: {path}")]
+    except ValueError as error:
+        return None, [Mistake(location, f"key {error}: {path}")]
     if mode & stat.S_IROTH:
         return None, [Mistake(location, f"private key must not be readable by the world: {path}")]
-    if leaf is not None and key.public_key() != leaf.public_key():
+    if leaf is not None and key.public_key() != key_of(leaf):
         return None, [Mistake(location, f"key must be the one of the certificate: {path}")]
     return pem, []
 

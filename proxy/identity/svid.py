@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, VerificationError
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder
 
 from proxy.errors import CERTIFICATE_REFUSED, Refused
-from proxy.identity.bundle import UNREADABLE, TrustBundle, TrustBundles, check_signing, extensions_of, uris_of
+from proxy.identity.bundle import TrustBundle, TrustBundles, check_signing
+from proxy.identity.pem import extensions_of, key_of, subject_of, uris_of
 from proxy.identity.principal import CertificateFacts, Peer
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
 
@@ -48,8 +49,8 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
     """
     try:
         return _verify(leaf_der, verified_chain_der, bundles, now)
-    except (ValueError, VerificationError, *UNREADABLE) as error:
-        raise Refused(CERTIFICATE_REFUSED, str(error)) from None
+    except Exception as error:  # a parser may answer hostile bytes with anything; whatever it is, nothing is proven
+        raise Refused(CERTIFICATE_REFUSED, str(error) or type(error).__name__) from None
 
 
 def check_leaf(leaf: x509.Certificate) -> SpiffeID:
@@ -69,7 +70,7 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeID:
     _check_constraints(extensions)
     _check_usage(extensions)
     names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    if not list(leaf.subject) and not names.critical:
+    if not list(subject_of(leaf)) and not names.critical:
         raise ValueError("SAN must be critical where the subject is empty")
     return spiffe_id
 
@@ -106,7 +107,7 @@ def _verify(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: Trust
 
 def _check_key(leaf: x509.Certificate) -> None:
     # `x509.verification` holds the keys that sign certificates to its profile, and not the leaf's own.
-    key = leaf.public_key()
+    key = key_of(leaf)
     if isinstance(key, ec.EllipticCurvePublicKey):
         fit = isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
     elif isinstance(key, rsa.RSAPublicKey):

@@ -74,3 +74,10 @@ def test_every_kind_of_key_and_purpose_has_a_name() -> None:
     facts = describe(forge(key=ed25519.Ed25519PrivateKey.generate(), usages=None, purposes=None).certificate, 0)
     assert facts["key"] == "Ed25519"
     assert (facts["key_usage"], facts["extended_key_usage"]) == ([], [])
+
+
+def test_a_key_that_nobody_knows_is_told_as_such() -> None:
+    der = forge(uris=[WEB]).der.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030177"))
+    facts = describe(x509.load_der_x509_certificate(der), NOW.timestamp())
+    assert facts["key"] == "unknown"
+    assert facts["svid"]["broken_rule"].startswith("key must be of a known kind")
