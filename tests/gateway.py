@@ -243,6 +243,7 @@ class RawUpstream:
     def __init__(self, script: Callable[[socket.socket], None] = lambda sock: None) -> None:
         self.script = script
         self.connections = 0
+        self.open = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -262,8 +263,10 @@ class RawUpstream:
             threading.Thread(target=self._run, args=(sock,), daemon=True).start()
 
     def _run(self, sock: socket.socket) -> None:
+        self.open += 1
         with sock:
             with_suppressed(lambda: self.script(sock))
+        self.open -= 1
 
 
 def with_suppressed(action: Callable[[], Any]) -> None:

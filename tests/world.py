@@ -45,6 +45,14 @@ class World:
         """Write the issuer's key set."""
         (self.directory / "keys.json").write_text(json.dumps({"keys": [key.jwk for key in keys]}), encoding="utf-8")
 
+    def copy_to(self, directory: Path) -> Path:
+        """Copy every file into another directory and return it."""
+        for file in self.directory.iterdir():
+            if file.suffix in (".pem", ".key", ".json"):
+                (directory / file.name).write_bytes(file.read_bytes())
+                (directory / file.name).chmod(0o600)
+        return directory
+
     def write(self, name: str, issued: Issued) -> None:
         """Write another certificate and key."""
         issued.write(self.directory / name, force=True)

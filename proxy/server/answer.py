@@ -49,14 +49,14 @@ def _is_unread(downstream: Stream, head: RequestHead | None, outcome: Outcome, l
         return True
     if head.framing.kind is BodyKind.NONE:
         return False
-    body = outcome.body or BodyReader(
-        head.framing,
-        limit=limits.body,
-        overhead=limits.chunk_overhead,
-        malformed=errors.FRAMING_REFUSED,
-        too_large=errors.BODY_TOO_LARGE,
-    )
     try:
+        body = outcome.body or BodyReader(
+            head.framing,
+            limit=limits.body,
+            overhead=limits.chunk_overhead,
+            malformed=errors.FRAMING_REFUSED,
+            too_large=errors.BODY_TOO_LARGE,
+        )
         body.read(downstream.buffer)
     except Refused:
         return True
@@ -67,10 +67,12 @@ async def _linger(downstream: Stream, deadline: float) -> None:
     """Read on for a moment before closing.
 
     Closing with unread bytes makes the kernel send a reset, which can destroy the answer on its way to the client
-    (RFC 9112 section 9.6).
+    (RFC 9112 section 9.6). A plain connection is closed for writing first, so that the client need not wait.
     """
     seen = 0
     try:
+        if downstream.transport.can_write_eof():
+            downstream.transport.write_eof()
         while seen < _LINGER_BYTES:
             seen += len(downstream.buffer)
             downstream.buffer.clear()

@@ -40,6 +40,7 @@ class Forwarding:
     Args:
         fields: what the upstream gets of header fields, Host and framing left out.
         ends_at: `loop.time()` seconds at which the exchange has lasted its lifetime.
+        awaits_answer: the head of the answer has not come yet.
     """
 
     connection: Connection
@@ -51,6 +52,7 @@ class Forwarding:
     limits: Limits
     outcome: Outcome
     ends_at: float
+    awaits_answer: bool = False
 
     async def run(self, cluster: Cluster) -> None:
         """Forward the request and relay its answer.
@@ -122,7 +124,9 @@ class Forwarding:
         sending: asyncio.Task[None] | None = None
         try:
             sending = self._send(upstream, upload)
-            response = await self._response_head(upstream)
+            self.awaits_answer = True
+            response = await self._response_head(upstream, self.ends_at if sending else self._answer_due())
+            self.awaits_answer = False
             await self._relay(upstream, response)
         except StreamClosed:
             if self.connection.lost:
@@ -131,6 +135,7 @@ class Forwarding:
         finally:
             if sending is not None:
                 sending.cancel()
+                await asyncio.wait([sending])  # one coroutine at a time waits on the client's stream
         sent = upload is None or upload.reader.done
         self.outcome.closing = self.outcome.closing or not sent
         return response.keep_alive and sent
@@ -143,13 +148,23 @@ class Forwarding:
         if self.head.expects_continue and not self.connection.buffer:
             self.connection.write(_CONTINUE)
         upstream.write(self._request(upstream) + upload.available())
-        return None if upload.reader.done else self.connection.tasks.spawn(upload.run(upstream), "upload")
+        if upload.reader.done:
+            return None
+        return self.connection.tasks.spawn(self._send_rest(upstream, upload), "upload")
+
+    async def _send_rest(self, upstream: UpstreamConnection, upload: Upload) -> None:
+        """Send the rest of the body; the time for the answer's head begins when the upstream has all of it."""
+        await upload.run(upstream)
+        if self.awaits_answer:
+            upstream.deadline = self._answer_due()
+
+    def _answer_due(self) -> float:
+        return min(self.connection.loop.time() + self.route.config.timeouts.response_head, self.ends_at)
 
     # --- the answer
 
-    async def _response_head(self, upstream: UpstreamConnection) -> ResponseHead:
+    async def _response_head(self, upstream: UpstreamConnection, deadline: float) -> ResponseHead:
         parser = ResponseHeadParser(self.limits.upstream_response_head_bytes, self.limits.header_count)
-        deadline = min(self.connection.loop.time() + self.route.config.timeouts.response_head, self.ends_at)
         for _ in range(_MOST_INTERIM):
             while (response := parser.parse(upstream.buffer, self.head.method)) is None:
                 try:

@@ -30,6 +30,7 @@ class Runtime:
         self.snapshot: Snapshot
         self.draining = False
         self.in_flight = 0
+        self.metrics.http_requests_in_flight.set_function(lambda: self.in_flight)
 
     def observe(self, event: str, fields: dict[str, Any]) -> None:
         """Write an event record."""

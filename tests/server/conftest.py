@@ -74,8 +74,4 @@ def edge(world: World, _shared_upstream: Upstream, _shared_raw: RawUpstream) -> 
 @pytest.fixture
 def place(world: World, tmp_path: Path) -> Path:
     """A directory of a test's own, with the world's files in it."""
-    for file in world.directory.iterdir():
-        if file.suffix in (".pem", ".key", ".json"):
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-            (tmp_path / file.name).chmod(0o600)
-    return tmp_path
+    return world.copy_to(tmp_path)
