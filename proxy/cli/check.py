@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from proxy.config.address import parse_url
 from proxy.config.load import File, LocatedMistake, has_errors, load, read, render
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import AccessLog, Config, DecisionLog
@@ -69,7 +71,9 @@ def examine(path: Path) -> File:
         return file
     # No log is opened: a check that root makes would leave files that the service cannot write to.
     silent = {"access_log": AccessLog(to="off"), "decision_log": DecisionLog(to="off")}
-    _, mistakes = build_snapshot(config.model_copy(update=silent), None, Runtime())
+    runtime = Runtime()
+    runtime.events = None
+    _, mistakes = build_snapshot(config.model_copy(update=silent), None, runtime)
     return file.with_mistakes(mistakes)
 
 
@@ -116,7 +120,7 @@ async def _unreachable(config: Config) -> list[Mistake]:
 
 def _looks(config: Config) -> Iterator[tuple[Location, str, Awaitable[object]]]:
     from proxy.identity.issuers import build_issuers
-    from proxy.upstream.endpoint import build_endpoints
+    from proxy.upstream.endpoint import Endpoint, build_endpoints
 
     issuers, _ = build_issuers(config.identity, config.limits, None, lambda event, fields: None)
     for name, source in issuers.sources.items():
@@ -125,6 +129,10 @@ def _looks(config: Config) -> Iterator[tuple[Location, str, Awaitable[object]]]:
         at: Location = ("upstreams", name)
         for index, endpoint in enumerate(build_endpoints(upstream, at)[0]):
             yield (*at, "endpoints", index), "endpoint", _connect(endpoint)
+    if config.policy.opa is not None:
+        url = parse_url(config.policy.opa.url)
+        plain = Endpoint(url.host, url.port, tls=None, server_name=url.host, authority=url.host)
+        yield ("policy", "opa", "url"), "OPA server", _connect(plain)
 
 
 async def _fetch(source: KeySource) -> None:
@@ -152,6 +160,8 @@ async def _failure(attempt: Awaitable[object]) -> str | None:
         return "its name is not found"
     except ssl.SSLError as error:
         return str(getattr(error, "verify_message", "") or error.reason or "the TLS handshake failed").lower()
-    except (OSError, FetchFailed) as error:
-        return str(getattr(error, "strerror", None) or error).lower()
+    except OSError as error:
+        return (os.strerror(error.errno) if error.errno else str(error)).lower()
+    except FetchFailed as error:
+        return str(error)
     return None

@@ -82,14 +82,6 @@ def _spelled(cell: str) -> object:
     return document.parse(cell.strip("`").encode()).value
 
 
-def test_links_within_the_page_lead_somewhere() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
-
-
 def test_the_schema_is_valid_and_of_the_draft_that_it_names() -> None:
     schema = json_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
