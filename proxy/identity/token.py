@@ -75,7 +75,7 @@ def parse_token(text: bytes) -> Token:
         InvalidToken: it is no compact JWS, or its header or payload breaks a rule.
     """
     header, payload, signature, signing_input = split_jws(text)
-    algorithm, kid, certificate = _read_header(parse_object(header))
+    algorithm, kid, certificate = parse_header(header)
     return Token(algorithm, kid, certificate, parse_object(payload), signing_input, signature)
 
 
@@ -127,7 +127,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _read_header(header: dict[str, Any]) -> tuple[str, str | None, dict[str, str]]:
+def parse_header(raw: bytes) -> tuple[str, str | None, dict[str, str]]:
+    """Return what a header says of the key: `alg`, `kid`, and the thumbprints. Raise InvalidToken if it says too much."""
+    header = parse_object(raw)
     for member, rule in REFUSED_MEMBERS.items():
         if member in header:
             raise InvalidToken(rule)

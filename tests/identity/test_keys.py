@@ -15,6 +15,7 @@ from proxy.identity.jwks import InvalidKey
 from proxy.identity.keys import ASK_INTERVAL, KeySource, Origin, read_jwks_file
 from proxy.identity.oidc import DOCUMENT_BYTES, Document, FetchFailed
 from proxy.identity.token import InvalidToken, Token, parse_token
+from tests.identity.test_oidc import make_certificate
 from tests.issuer import FakeIssuer, SigningKey, compact
 
 FIRST, SECOND = SigningKey.generate("first"), SigningKey.generate("second")
@@ -339,3 +340,14 @@ async def test_a_real_issuer_rotates_dies_and_returns() -> None:
             await source.attempt()
             newest = parse_token(issuer.mint())
             (await source.find(newest)).verify(newest)
+
+
+async def test_an_https_issuer_is_trusted_by_its_configured_authority_alone(tmp_path: Path) -> None:
+    server, ca = make_certificate(tmp_path)
+    _, other = make_certificate(tmp_path)
+    async with FakeIssuer(tls=server) as issuer:
+        for trusted, event in ((ca, "keys_fetched"), (other, "keys_failed"), (None, "keys_failed")):
+            events: list[str] = []
+            origin = Origin(issuer.url, None, None, trusted, 300.0, 3600.0)
+            await KeySource("corp", origin, origin.loader(), lambda name, _fields: events.append(name)).attempt()  # noqa: B023
+            assert events == [event]
