@@ -86,8 +86,11 @@ def _contradictions(route: Route, at: Location) -> Iterator[Mistake]:
     rules, prefix = route.authenticate, route.rewrite.strip_prefix
     if rules.header == "none" and rules.issuers is not None:
         yield Mistake((*at, "authenticate", "issuers"), "must not stand beside header: none, which reads no token")
-    if rules.header != "authorization" and rules.pass_:
-        yield Mistake((*at, "authenticate", "pass"), f"must not stand beside header: {rules.header}")
+    if rules.header == "proxy-authorization" and rules.pass_:
+        place = (*at, "authenticate", "pass")
+        yield Mistake(
+            place, "must not stand beside header: proxy-authorization, with which Authorization passes anyway"
+        )
     if prefix is not None and _segments(route.path)[: len(_segments(prefix))] != _segments(prefix):
         yield Mistake((*at, "rewrite", "strip_prefix"), f"must be {route.path} or whole segments at its beginning")
 
