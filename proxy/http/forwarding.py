@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Protocol
 from urllib.parse import quote
 
-from proxy.errors import HOST_REFUSED, INPUT_REFUSED, REQUEST_MALFORMED, Refused
+from proxy.errors import INPUT_REFUSED, REQUEST_MALFORMED, Refused
 from proxy.http.message import Headers
 from proxy.http.target import parse_host
 
@@ -86,23 +86,24 @@ def forwarding_fields(
         trace: a fresh trace ID and span ID, lower-case hexadecimal (W3C Trace Context).
         header: the one field that trusted proxies write: `x-forwarded-for` or `forwarded`.
     """
-    way, node = _way(forwarded, header, remote) if forwarded else (remote, _node(remote))
-    proto = scheme.encode()
-    host = authority.encode()
-    parent, state = f"00-{trace[0]}-{trace[1]}-00".encode(), b""
+    proto, host, span = scheme.encode(), authority.encode(), trace[1].encode()
     first_proto, first_host = proto, host
+    parent, state = b"00-%b-%b-00" % (trace[0].encode(), span), b""
     if forwarded:
-        first_proto = _one(forwarded, b"x-forwarded-proto", (b"http", b"https")) or proto
-        first_host = _forwarded_host(forwarded) or host
-        parent, state = _trace(forwarded, trace) or (parent, state)
+        way, node = _way(forwarded, header, remote)
+        first_proto, first_host = _first_hop(forwarded, header, proto, host)
+        parent, state = _trace(forwarded, span) or (parent, state)
+    else:
+        way, node = remote, _node(remote)
     fields = [
         (b"x-forwarded-for", way.encode()),
         (b"x-forwarded-proto", first_proto),
-        (b"x-forwarded-host", first_host),
         (b"forwarded", b'%b;host="%b";proto=%b' % (node.encode(), host, proto)),
         (b"x-request-id", request_id.encode()),
         (b"traceparent", parent),
     ]
+    if first_host:  # HTTP/1.0 may have none
+        fields.append((b"x-forwarded-host", first_host))
     if state:
         fields.append((b"tracestate", state))
     return fields
@@ -118,26 +119,26 @@ def _values(forwarded: Headers, name: bytes) -> list[bytes]:
     return [value for field, value in forwarded if field == name]
 
 
-def _one(forwarded: Headers, name: bytes, allowed: tuple[bytes, ...]) -> bytes | None:
-    values = _values(forwarded, name)
-    return values[0] if len(values) == 1 and values[0] in allowed else None
-
-
-def _forwarded_host(forwarded: Headers) -> bytes | None:
-    values = _values(forwarded, b"x-forwarded-host")
-    if len(values) != 1:
-        return None
+def _first_hop(forwarded: Headers, header: str, proto: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """Return scheme and authority that the client used towards the trusted proxy, where it says so; else ours."""
+    if header == "forwarded":
+        hop = (_parse_forwarded(forwarded) or [{}])[-1]
+        protos, hosts = [hop.get("proto", "").encode()], [hop.get("host", "").encode()]
+    else:
+        protos, hosts = _values(forwarded, b"x-forwarded-proto"), _values(forwarded, b"x-forwarded-host")
+    if protos in ([b"http"], [b"https"]):
+        proto = protos[0]
     try:
-        parse_host(values[0])
-    except Refused as refused:
-        if refused.row is not HOST_REFUSED:
-            raise
-        return None
-    return values[0]
+        if len(hosts) == 1 and hosts[0]:
+            parse_host(hosts[0])
+            host = hosts[0]
+    except Refused:
+        pass  # it is told, not routed by: what is no host is not told
+    return proto, host
 
 
-def _trace(forwarded: Headers, trace: tuple[str, str]) -> tuple[bytes, bytes] | None:
-    """Return traceparent and tracestate of a trace that goes on, with our span as the parent."""
+def _trace(forwarded: Headers, span: bytes) -> tuple[bytes, bytes] | None:
+    """Return traceparent and tracestate of a trace that goes on, with our span for the parent."""
     parents = _values(forwarded, b"traceparent")
     match = _TRACEPARENT.fullmatch(parents[0]) if len(parents) == 1 else None
     if match is None:
@@ -145,7 +146,7 @@ def _trace(forwarded: Headers, trace: tuple[str, str]) -> tuple[bytes, bytes] | 
     state = b",".join(_values(forwarded, b"tracestate"))
     if not _TRACESTATE.fullmatch(state):
         state = b""
-    return b"00-%b-%b-%b" % (match[1], trace[1].encode(), match[2]), state
+    return b"00-%b-%b-%b" % (match[1], span, match[2]), state
 
 
 def _way(forwarded: Headers, header: str, remote: str) -> tuple[str, str]:
@@ -166,27 +167,28 @@ def _node(address: str) -> str:
 
 def _elements(forwarded: Headers, header: str) -> list[str]:
     """Return the nodes that the believed field names, the latest ones, in order; one without a name is empty."""
-    text = ",".join(value.decode("latin-1") for value in _values(forwarded, header.encode()))
-    if not text:
-        return []
-    if header == "x-forwarded-for":
-        return [element.strip(" \t") for element in text.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]]
-    return _forwarded_nodes(text)[-_MOST_HOPS:]
+    if header == "forwarded":
+        return [hop.get("for", "") for hop in _parse_forwarded(forwarded)[-_MOST_HOPS:]]
+    text = ",".join(value.decode("latin-1") for value in _values(forwarded, b"x-forwarded-for"))
+    return [element.strip(" \t") for element in text.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]] if text else []
 
 
-def _forwarded_nodes(text: str) -> list[str]:
-    """Return the `for` of each element of Forwarded. A quote that a client left open may swallow what follows it, so
-    a malformed element spoils the field."""
-    nodes = []
+def _parse_forwarded(forwarded: Headers) -> list[dict[str, str]]:
+    """Return the pairs of each element of Forwarded; none of an element that says one thing twice.
+
+    A quote that a client left open may swallow what a proxy wrote behind it, so one malformed element spoils the field.
+    """
+    text = ",".join(value.decode("latin-1") for value in _values(forwarded, b"forwarded"))
+    hops = []
     position = 0
     while position < len(text):
         element = _ELEMENT.match(text, position)
         if element is None:
             raise Refused(REQUEST_MALFORMED, "forwarded of a trusted proxy must be well-formed")
         position = element.end()
-        names = [value for name, value in _PAIRS.findall(element[0]) if name.lower() == "for"]
-        nodes.append(_unquoted(names[0]) if len(names) == 1 else "")
-    return nodes
+        pairs = [(name.lower(), _unquoted(value)) for name, value in _PAIRS.findall(element[0])]
+        hops.append(dict(pairs) if len(dict(pairs)) == len(pairs) else {})
+    return hops
 
 
 def _unquoted(value: str) -> str:
@@ -239,31 +241,20 @@ def _quote(text: str, safe: str) -> bytes:
 
 
 class Certificate(Protocol):
-    """The facts of a client certificate that an upstream may be told; of the identity room's facts, what is read."""
+    """What an upstream may be told of a client certificate; the identity room's facts have it."""
 
     @property
-    def der(self) -> bytes:
-        """The leaf."""
-
+    def der(self) -> bytes: ...
     @property
-    def sha256(self) -> str:
-        """Lower-case hexadecimal SHA-256 of the leaf."""
-
+    def sha256(self) -> str: ...
     @property
-    def subject(self) -> str:
-        """RFC 4514 form."""
-
+    def subject(self) -> str: ...
     @property
-    def uri(self) -> str:
-        """The one URI of the SAN."""
-
+    def uri(self) -> str: ...
     @property
-    def dns(self) -> tuple[str, ...]:
-        """DNS names of the SAN."""
-
+    def dns(self) -> tuple[str, ...]: ...
     @property
-    def chain(self) -> tuple[bytes, ...]:
-        """The verified intermediates."""
+    def chain(self) -> tuple[bytes, ...]: ...
 
 
 def client_certificate_fields(mode: str, forwarded: Headers, certificate: Certificate | None) -> Headers:

@@ -135,15 +135,15 @@ class RequestHeadParser:
         if len(parts) != 3:
             raise Refused(REQUEST_MALFORMED, "a request line must be method, target and version, one space apart")
         method, target, protocol = parts
-        if method not in METHODS:
-            if method == b"CONNECT":
-                raise Refused(CONNECT_REFUSED, "the connect method is not offered")
-            if not _TOKEN.fullmatch(method):
-                raise Refused(REQUEST_MALFORMED, "a method must be a token")
-            raise Refused(METHOD_UNKNOWN, "the method must be a known one")
         version = _VERSIONS.get(protocol)
         if version is None:
             raise Refused(REQUEST_MALFORMED, "the version must be HTTP/1.0 or HTTP/1.1")
+        if method not in METHODS:
+            if not _TOKEN.fullmatch(method) or b"\r" in target or b"\n" in target:
+                raise Refused(REQUEST_MALFORMED, "a method must be a token")
+            if method == b"CONNECT":
+                raise Refused(CONNECT_REFUSED, "the connect method is not offered")
+            raise Refused(METHOD_UNKNOWN, "the method must be a known one")
         if len(target) > self._limits.target_length:
             raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
         return method, target, version
@@ -153,8 +153,6 @@ class RequestHeadParser:
         limits = self._limits
         if buffer and not _TOKEN.match(buffer) and not (buffer == b"\r" and not self._skipped):
             raise Refused(REQUEST_MALFORMED, "a request must begin with a method")
-        if _BARE.search(buffer, max(self._scanned - 1, 0)):
-            raise Refused(REQUEST_MALFORMED, "a line must end in cr and lf, and hold neither")
         if not self._judged:
             line = buffer.find(b"\r\n")
             if line >= 0:
@@ -163,6 +161,8 @@ class RequestHeadParser:
             # Around the target stand the method and ` HTTP/1.1` with CR.
             elif len(buffer) - buffer.find(b" ", 0, 32) > limits.target_length + 11:
                 raise Refused(TARGET_TOO_LONG, "the target must keep to target_length")
+        if _BARE.search(buffer, max(self._scanned - 1, 0)):
+            raise Refused(REQUEST_MALFORMED, "a line must end in cr and lf, and hold neither")
         if len(buffer) > limits.header_bytes:
             raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_bytes")
         self._scanned = len(buffer)

@@ -43,19 +43,20 @@ FORWARDING = frozenset({
 # Names that some gateway gives to an upstream to say who is calling or from where. Ours are among them.
 IDENTITY = frozenset({
     b"client-cert", b"client-cert-chain",  # RFC 9440
-    b"remote-user", b"remote-groups", b"remote-name", b"remote-email", b"remote-addr",  # Authelia, CGI
+    b"remote-user", b"remote-groups", b"remote-name", b"remote-email",  # Authelia
     b"x-remote-user", b"x-remote-group",  # Kubernetes
-    b"x-authenticated-user", b"x-authenticated-userid", b"x-webauth-user", b"x-user-info",
-    b"x-goog-iap-jwt-assertion", b"teleport-jwt-assertion", b"x-jwt-assertion",
+    b"x-authenticated-user", b"x-authenticated-userid", b"x-userinfo", b"x-jwt-assertion", b"x-token-subject",
+    b"x-goog-iap-jwt-assertion", b"teleport-jwt-assertion",
     b"x-client-cert", b"x-client-certificate", b"x-client-dn", b"x-client-verify", b"x-ssl-cert",
     b"x-consumer-id", b"x-consumer-username", b"x-consumer-custom-id", b"x-credential-identifier",  # Kong
-    b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip", b"fastly-client-ip",
-    b"x-original-forwarded-for", b"x-appengine-user-ip",
+    b"x-real-ip", b"x-client-ip", b"client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
+    b"fastly-client-ip", b"x-appengine-user-ip", b"x-azure-clientip", b"wl-proxy-client-ip", b"x-originating-ip",
+    b"x-remote-ip", b"x-remote-addr", b"remote-addr", b"forwarded-for", b"x-original-forwarded-for",
 })  # fmt: skip
 IDENTITY_PREFIXES = (
-    b"x-ztproxy-", b"x-forwarded-", b"x-auth-request-", b"x-pomerium-", b"x-authentik-", b"cf-access-",
+    b"x-ztproxy", b"x-forwarded", b"x-auth-request-", b"x-pomerium-", b"x-authentik-", b"cf-access-", b"x-webauth-",
     b"x-goog-authenticated-user-", b"x-amzn-oidc-", b"x-amzn-mtls-", b"x-ms-client-principal", b"x-ms-token-",
-    b"x-token-", b"x-remote-extra-", b"x-ssl-client-", b"ssl-client-", b"x-envoy-", b"l5d-", b"x-webauth-",
+    b"x-token-user-", b"x-remote-extra-", b"x-ssl-client-", b"ssl-client-", b"x-envoy-", b"l5d-",
 )  # fmt: skip
 # Names that make a server see another target or method than the policy saw; `proxy` becomes HTTP_PROXY (CVE-2016-5385).
 OVERRIDES = frozenset({

@@ -126,9 +126,10 @@ def test_one_empty_line_before_each_request_is_forgiven(size: int) -> None:
         (b"GET /\r\n", REQUEST_MALFORMED),
         (b"GET: / HTTP/1.1\r\n\r\n", REQUEST_MALFORMED),
         (b"GET\0 / HTTP/1.1\r\n\r\n", REQUEST_MALFORMED),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", METHOD_UNKNOWN),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", REQUEST_MALFORMED),
         (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", METHOD_UNKNOWN),
         (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", METHOD_UNKNOWN),
+        (b"BREW /\n HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST_MALFORMED),
         (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", METHOD_UNKNOWN),
         (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", CONNECT_REFUSED),
         # The fields.
