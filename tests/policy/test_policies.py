@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,10 +13,11 @@ from typing import Any
 import pytest
 
 from proxy.config.schema import Config
+from proxy.http.message import CHUNKED, RequestHead
 from proxy.policy.allow import allow_mistakes, route_data
-from proxy.policy.decision import UNDEFINED
+from proxy.policy.decision import UNDEFINED, parse_decision
 from proxy.policy.engine import Engine, build_engine
-from proxy.policy.input import build_input
+from proxy.policy.input import build_input, envoy_shape
 from proxy.policy.sources import default_policy
 from proxy.policy.testing import run_tests
 from tests.policy.inquiries import ANA, NOON, ask, config, workload
@@ -163,3 +166,63 @@ async def test_the_default_policy_has_no_other_answer_than_yes_and_no() -> None:
     for answer in (await engine.evaluate(DECISION, {}), await engine.evaluate(DECISION, {"route": {"name": "wiki"}})):
         assert answer is not UNDEFINED
     assert await engine.evaluate(DECISION, {}) == {"allow": False, "reasons": ["route-not-open"]}
+
+
+# docs/policy.md
+
+PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+DOCUMENT, ANSWER = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+[DOCUMENTED_POLICY] = re.findall(r"```rego\n(.*?)```", PAGE, re.DOTALL)
+
+
+def _documented_request() -> dict[str, Any]:
+    target = "/users/user-1/photo?size=large"
+    return build_input(
+        ask(
+            "PUT",
+            target,
+            principal=ANA,
+            peer=workload("spiffe://example.org/device/4711"),
+            headers=[(b"accept", b"*/*"), (b"content-type", b"image/png"), (b"user-agent", b"curl/8.9.1")],
+            head=RequestHead(b"PUT", target.encode(), (1, 1), [], framing=CHUNKED),
+        )
+    )
+
+
+def test_the_documented_input_is_what_policy_sees() -> None:
+    assert _documented_request() == DOCUMENT
+
+
+async def test_the_documented_policy_answers_as_documented_on_both_engines(tmp_path: Path) -> None:
+    policy, document = tmp_path / "policy.rego", tmp_path / "input.json"
+    policy.write_text(DOCUMENTED_POLICY, encoding="utf-8")
+    document.write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    engine = _engine(config(policy={"path": str(tmp_path), "decision": "people/authz/decision"}))
+    assert await engine.evaluate("people/authz/decision", DOCUMENT) == ANSWER
+    query = ("--input", document, "--data", policy, "--format", "raw", "data.people.authz.decision")
+    assert json.loads(opa("eval", *query).stdout) == ANSWER
+    assert parse_decision(ANSWER).allow
+
+
+def test_every_field_of_the_input_is_documented_and_no_other() -> None:
+    rows = set(re.findall(r"^\| `([a-z0-9_.]+)` \|", PAGE.split("## The input")[1].split("### Envoy")[0], re.MULTILINE))
+    own = {key: value for key, value in DOCUMENT.items() if key not in envoy_shape(DOCUMENT)}
+    assert rows == set(_fields(own, ""))
+
+
+def _fields(value: dict[str, Any], above: str) -> Iterator[str]:
+    for key, item in value.items():
+        yield above + key
+        if isinstance(item, dict) and above + key not in ("principal.claims", "request.headers", "route.labels"):
+            yield from _fields(item, f"{above}{key}.")
+
+
+def test_the_documented_count_of_policy_tests_is_true() -> None:
+    count = len(run_tests([POLICIES]))
+    assert f"PASS: {count}/{count}\n" in PAGE
+
+
+def test_every_reason_of_the_default_policy_is_documented() -> None:
+    section = PAGE.split("## The default policy")[1].split("## Your own")[0]
+    documented = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", section))
+    assert documented == set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', default_policy().read_text(encoding="utf-8")))
