@@ -7,7 +7,7 @@ route is out of reach exactly where another one has its host and its path on the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from proxy.config.mistake import Location, Mistake, did_you_mean
@@ -76,10 +76,9 @@ def _references(route: Route, config: Config, at: Location) -> Iterator[Mistake]
             yield from _named("issuer", name, issuers, (*at, "allow", index, "issuers", position))
 
 
-def _named(kind: str, name: str, names: Iterable[str], at: Location) -> Iterator[Mistake]:
-    known = tuple(names)
-    if name not in known:
-        yield Mistake(at, f'no {kind} is called "{name}"{did_you_mean(name, known)}')
+def _named(kind: str, name: str, names: Mapping[str, object], at: Location) -> Iterator[Mistake]:
+    if name not in names:
+        yield Mistake(at, f'no {kind} is called "{name}"{did_you_mean(name, names)}')
 
 
 def _contradictions(route: Route, at: Location) -> Iterator[Mistake]:

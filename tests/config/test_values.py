@@ -5,22 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from proxy.config import values
+from proxy.config.routing import _editable
 from proxy.http.headers import FORWARDING, HOP_BY_HOP
 from proxy.http.target import compile_path, parse_host
 from proxy.identity.spiffe import parse_pattern, parse_trust_domain
 
 
 def accepted(kind: Any, value: object) -> Any:
-    """Return what the loader makes of a value; drop examples that it refuses."""
+    """Return what the loader makes of a value, or None where it refuses it."""
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError:
-        assume(False)
+        return None
 
 
 _IDS = st.from_regex(r"spiffe://[a-z0-9._-]{1,8}(/[A-Za-z0-9._*-]{0,4}){0,4}", fullmatch=True)
@@ -28,7 +29,8 @@ _IDS = st.from_regex(r"spiffe://[a-z0-9._-]{1,8}(/[A-Za-z0-9._*-]{0,4}){0,4}", f
 
 @given(st.one_of(_IDS, _IDS.map(lambda text: text + "/*"), st.text().map(lambda text: "spiffe://" + text)))
 def test_a_workload_pattern_is_one_to_the_identity_room(text: str) -> None:
-    assert str(parse_pattern(accepted(values.WorkloadPattern, text))) == text
+    if (pattern := accepted(values.WorkloadPattern, text)) is not None:
+        assert str(parse_pattern(pattern)) == text
 
 
 def test_a_workload_pattern_is_as_long_as_an_id_may_be() -> None:
@@ -38,13 +40,15 @@ def test_a_workload_pattern_is_as_long_as_an_id_may_be() -> None:
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,300}", fullmatch=True))
 def test_a_trust_domain_is_one_to_the_identity_room(text: str) -> None:
-    assert parse_trust_domain(accepted(values.TrustDomain, text)) == text
+    if (name := accepted(values.TrustDomain, text)) is not None:
+        assert parse_trust_domain(name) == text
 
 
 @given(st.text(alphabet="/ab.%2Fé*?;~ \\").map(lambda text: "/" + text))
 def test_a_route_path_compiles(text: str) -> None:
-    segments, below = compile_path(accepted(values.PathPattern, text))
-    assert "/" + "/".join(segments) + ("/" if below else "") == text
+    if (path := accepted(values.PathPattern, text)) is not None:
+        segments, below = compile_path(path)
+        assert "/" + "/".join(segments) + ("/" if below else "") == text
 
 
 _LABELS = st.from_regex(r"[A-Za-z0-9_-]{1,5}(\.[A-Za-z0-9_-]{1,5}){0,3}", fullmatch=True)
@@ -52,8 +56,8 @@ _LABELS = st.from_regex(r"[A-Za-z0-9_-]{1,5}(\.[A-Za-z0-9_-]{1,5}){0,3}", fullma
 
 @given(st.one_of(_LABELS, st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(lambda address: f"[{address}]")))
 def test_a_host_is_spelled_as_requests_have_it(text: str) -> None:
-    host = accepted(values.HostPattern, text)
-    assert parse_host(text.encode()) == (host, None)
+    if (host := accepted(values.HostPattern, text)) is not None:
+        assert parse_host(text.encode()) == (host, None)
 
 
 @pytest.mark.parametrize("host", ["*", "*.example.org", "*.a.b.example.org"])
@@ -70,8 +74,6 @@ def test_a_wildcard_anywhere_else_is_refused(host: str) -> None:
 
 
 def test_static_edits_may_not_touch_what_the_proxy_writes() -> None:
-    from proxy.config.routing import _editable
-
     ours = HOP_BY_HOP | FORWARDING | {b"host", b"expect", b"client-cert", b"client-cert-chain", b"x-ztproxy-subject"}
     for name in ours:
         for spelled in (name.decode(), name.decode().upper(), name.decode().replace("-", "_")):
