@@ -159,7 +159,7 @@ def clean_request(headers: Headers) -> tuple[Headers, Headers]:
         elif kind is not _DROPPED:
             special.append(pair)
     forwarded: Headers = []
-    named: list[bytes] = []
+    named: set[bytes] = set()
     for name, value in special:
         kind = kinds[name]
         if kind is Kind.FORWARDING:
@@ -167,7 +167,7 @@ def clean_request(headers: Headers) -> tuple[Headers, Headers]:
         elif kind is Kind.COOKIE:
             kept += [(name, cookies)] if (cookies := _without_our_cookies(value)) else []
         elif value not in _PERSISTENCE:
-            named += tokens([value])
+            named.update(tokens([value]))
     if named:
         kept = [pair for pair in kept if pair[0] not in named]
     return kept, forwarded

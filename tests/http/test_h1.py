@@ -80,6 +80,14 @@ def test_pipelined_heads_come_in_order(size: int) -> None:
     assert [head.target for head in heads] == [b"/%d" % number for number in range(5)]
 
 
+@SIZES
+def test_a_request_before_a_malformed_one_is_whole(size: int) -> None:
+    seen = receive(HEAD + b"\r\n" + b"GET / HTTP/1.1\nHost: a\r\n\r\n", size=size)
+    assert len(seen.complete) == 1
+    assert seen.refused is not None
+    assert seen.refused.row is REQUEST_MALFORMED
+
+
 def test_what_follows_a_head_stays_in_the_buffer() -> None:
     buffer = bytearray(HEAD + b"\r\nhello")
     assert RequestHeadParser(LIMITS).parse(buffer) is not None
