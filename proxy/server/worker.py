@@ -39,6 +39,7 @@ class Worker:
         self._listeners: dict[str, Listener] = {}
         self._retired: list[Listener] = []
         self._controls: list[Admin] = []
+        self._control_addresses: dict[str, str] = {}
         self._tasks = Tasks()
         self._key_tasks: dict[KeySource, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -60,9 +61,11 @@ class Worker:
         for admin, sock in controls:
             await admin.start(sock)
             self._controls.append(admin)
+        self._control_addresses = dict(
+            zip(("admin", "health"), (bound_address(sock) for _, sock in controls), strict=False)
+        )
         self._open(sockets)
         self._tasks.spawn(reloader.run(), "reload")
-        self._tell_listening([bound_address(sock) for _, sock in controls])
         await self._stopping.wait()
         return await self._drain()
 
@@ -89,13 +92,10 @@ class Worker:
         for config, sock in sockets:
             listener = self._listeners[config.name] = Listener(config, self._runtime, sock)
             listener.start()
-
-    def _tell_listening(self, controls: list[str]) -> None:
-        addresses = {name: listener.address for name, listener in self._listeners.items()}
-        named = dict(zip(("admin", "health"), controls, strict=False))
-        self._runtime.observe("listening", {"listeners": addresses, **named})
-        for name, address in addresses.items():
-            sys.stderr.write(f"ztproxy: listening on {address} ({name})\n")
+            sys.stderr.write(f"ztproxy: listening on {listener.address} ({config.name})\n")
+        if sockets:
+            addresses = {name: listener.address for name, listener in self._listeners.items()}
+            self._runtime.observe("listening", {"listeners": addresses, **self._control_addresses})
 
     # --- snapshots
 

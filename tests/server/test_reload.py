@@ -1,0 +1,259 @@
+"""Reload and drain of the running gateway: nothing is dropped, a bad file changes nothing, the end is orderly."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.identity.authority import Authority
+from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, Upstream, gateway, ok, wait_for
+from tests.world import DEFAULT_LISTENERS, World, config
+
+OPEN = "  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}]}\n"
+CLOSED = "  - {name: open, host: open.example.org, upstream: wiki, allow: [{groups: [nobody]}]}\n"
+API = '  - {name: api, host: api.example.org, upstream: wiki, allow: [{workloads: ["spiffe://example.org/ns/*"]}]}\n'
+
+
+@pytest.fixture
+def service() -> Iterator[Upstream]:
+    running = Upstream()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def raw() -> Iterator[RawUpstream]:
+    running = RawUpstream()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def front(place: Path, service: Upstream) -> Iterator[Gateway]:
+    with gateway(place, config(service.url, routes=OPEN + API)) as running:
+        yield running
+
+
+def test_a_reload_changes_the_answer_on_a_live_connection(front: Gateway, service: Upstream) -> None:
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 200
+        front.reload(config(service.url, routes=CLOSED))
+        front.event("reloaded")
+        assert client.get("/x", "open.example.org").status == 401
+        assert client.get("/x", "api.example.org").status == 404
+    assert front.metric('ztproxy_reloads_total{result="ok"}') == 1
+
+
+def test_a_changed_file_is_noticed_without_a_signal(front: Gateway, service: Upstream) -> None:
+    front.path.write_text(config(service.url, routes=CLOSED), encoding="utf-8")
+    front.event("reloaded")
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 401
+
+
+@pytest.mark.parametrize(
+    ("break_it", "rule"),
+    [
+        (lambda text: text.replace("upstream: wiki", "upstream: wikki"), 'no upstream is called "wikki"'),
+        (lambda text: text + "colour: green\n", "colour"),
+        (lambda text: text.replace('admin: {address: "127.0.0.1:0"}', 'admin: {address: "127.0.0.1:1"}'), "admin cannot change"),
+        (lambda text: ": [", "YAML"),
+    ],
+    ids=["dangling name", "unknown key", "admin address", "no YAML"],
+)
+def test_a_bad_file_changes_nothing_and_is_reported(
+    front: Gateway, service: Upstream, break_it: object, rule: str
+) -> None:
+    front.reload(break_it(front.path.read_text(encoding="utf-8")))  # type: ignore[operator]
+    event = front.event("reload_refused")
+    assert any(rule.lower() in line.lower() for line in event["mistakes"])
+    assert rule.lower() in front.stderr.lower()
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 200
+    assert front.metric('ztproxy_reloads_total{result="refused"}') >= 1
+
+
+def test_a_listener_that_cannot_be_bound_changes_nothing(front: Gateway, service: Upstream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        more = DEFAULT_LISTENERS + f'\n  - {{name: more, address: "127.0.0.1:{port}", plaintext: true}}'
+        front.reload(config(service.url, routes=CLOSED, listeners=more))
+        front.event("reload_refused")
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 200
+
+
+def test_listeners_come_and_go_and_their_connections_finish(front: Gateway, service: Upstream) -> None:
+    plain = front.address("plain")
+    with Client(plain) as client:
+        assert client.get("/x", "open.example.org").status == 200
+        only = DEFAULT_LISTENERS.splitlines()[0] + '\n  - {name: more, address: "127.0.0.1:0", plaintext: true}'
+        front.reload(config(service.url, routes=OPEN, listeners=only))
+        front.event("reloaded")
+        assert client.closed()
+        with pytest.raises(ConnectionRefusedError):
+            Client(plain)
+        listening = front.event("listening", 2)
+        assert set(listening["listeners"]) == {"edge", "more"}
+        with Client(front.address("more")) as fresh:
+            assert fresh.get("/x", "open.example.org").status == 200
+
+
+def test_a_request_in_flight_finishes_on_the_snapshot_that_it_began_with(place: Path, raw: RawUpstream) -> None:
+    go = threading.Event()
+
+    def slow(sock: socket.socket) -> None:
+        Reader(sock).line()
+        go.wait(PATIENCE)
+        sock.sendall(ok(b"old"))
+
+    raw.script = slow
+    with gateway(place, config(raw.url, routes=OPEN)) as front, Client(front.address("plain")) as client:
+        client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+        wait_for(lambda: raw.connections, "upstream connection")
+        front.reload(config(raw.url, routes=CLOSED))
+        front.event("reloaded")
+        go.set()
+        assert client.answer().body == b"old"
+        assert client.get("/x", "open.example.org").status == 401
+
+
+def test_an_authority_that_is_taken_out_takes_its_workloads_with_it(
+    front: Gateway, world: World, place: Path, service: Upstream
+) -> None:
+    with Client(front.address("edge"), world.client("web"), "api.example.org") as client:
+        assert client.get("/x", "api.example.org").status == 200
+        (place / "ca.pem").write_bytes(Authority.create("example.org").bundle_pem)
+        front.event("reloaded")
+        answer = client.get("/x", "api.example.org")
+        assert (answer.status, answer.code, answer.get("connection")) == (401, "certificate_refused", "close")
+
+
+def test_a_server_certificate_is_replaced_without_a_restart(front: Gateway, world: World, place: Path) -> None:
+    def serial() -> str:
+        with Client(front.address("edge"), world.client(), "wiki.example.org") as client:
+            return str(client.socket.getpeercert()["serialNumber"])  # type: ignore[attr-defined]
+
+    before = serial()
+    world.authority.issue_server(["*.example.org"]).write(place / "edge", force=True)
+    front.event("reloaded")
+    wait_for(lambda: serial() != before, "new certificate")
+
+
+def test_an_upstream_that_did_not_change_keeps_its_connections(front: Gateway, service: Upstream) -> None:
+    with Client(front.address("plain")) as client:
+        client.get("/x", "open.example.org")
+        front.reload(config(service.url, routes=OPEN))
+        front.event("reloaded")
+        client.get("/x", "open.example.org")
+    assert service.connections == 1
+
+
+def test_a_drain_lets_requests_finish_and_exits_with_0(place: Path, raw: RawUpstream) -> None:
+    go = threading.Event()
+
+    def slow(sock: socket.socket) -> None:
+        Reader(sock).line()
+        go.wait(PATIENCE)
+        sock.sendall(ok(b"finished"))
+
+    raw.script = slow
+    text = config(raw.url, routes=OPEN, extra="drain: {delay: 500ms, timeout: 20s}")
+    with gateway(place, text) as front:
+        busy, idle = Client(front.address("plain")), Client(front.address("plain"))
+        busy.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+        wait_for(lambda: raw.connections, "upstream connection")
+        front.process.send_signal(signal.SIGTERM)
+        front.event("draining")
+        assert front.status_of("/readyz") == 503
+        assert front.status_of("/livez") == 200
+        assert idle.closed()
+        wait_for(lambda: refuses(front.address("plain")), "end of accepting")
+        go.set()
+        answer = busy.answer()
+        assert (answer.body, answer.get("connection")) == (b"finished", "close")
+        assert busy.closed()
+        assert front.process.wait(PATIENCE) == 0
+        busy.socket.close()
+        idle.socket.close()
+
+
+def refuses(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=PATIENCE).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_a_drain_ends_what_does_not_finish(place: Path, raw: RawUpstream) -> None:
+    raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
+    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 200ms}")) as front:
+        with Client(front.address("plain")) as client:
+            client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+            wait_for(lambda: raw.connections, "upstream connection")
+            front.process.send_signal(signal.SIGTERM)
+            assert client.closed()
+        assert front.process.wait(PATIENCE) == 0
+
+
+def test_a_second_signal_ends_at_once(place: Path, raw: RawUpstream) -> None:
+    raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
+    with gateway(place, config(raw.url, routes=OPEN)) as front, Client(front.address("plain")) as client:
+        client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+        wait_for(lambda: raw.connections, "upstream connection")
+        front.process.send_signal(signal.SIGTERM)
+        front.event("draining")
+        front.process.send_signal(signal.SIGTERM)
+        assert front.process.wait(PATIENCE) == 1
+
+
+def test_readiness_and_liveness_have_an_address_of_their_own(place: Path, service: Upstream) -> None:
+    text = config(service.url, routes=OPEN, extra='health: {address: "127.0.0.1:0"}')
+    with gateway(place, text) as front:
+        host, _, port = front.wait_until_listening()["health"].rpartition(":")
+        for path, status in {"/livez": 200, "/readyz": 200, "/metrics": 404}.items():
+            connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+            connection.request("GET", path)
+            assert connection.getresponse().status == status
+            connection.close()
+
+
+def test_readiness_does_not_hang_on_an_issuer_and_its_tokens_are_503(place: Path, service: Upstream, world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nowhere = f'jwks_url: "http://127.0.0.1:{taken.getsockname()[1]}/keys"'
+    text = config(service.url, routes=OPEN).replace("jwks_file: keys.json", nowhere)
+    with gateway(place, text) as front:
+        front.event("keys_failed")
+        assert front.status_of("/readyz") == 200
+        with Client(front.address("plain")) as client:
+            assert client.get("/x", "open.example.org").status == 200
+            answer = client.get("/x", "open.example.org", world.bearer())
+        assert (answer.status, answer.code) == (503, "token_keys_unavailable")
+
+
+def test_no_port_is_opened_when_the_config_is_bad(place: Path, service: Upstream) -> None:
+    text = config(service.url, routes=OPEN.replace("wiki", "wikki")).replace("edge.pem", "absent.pem")
+    running = Gateway(place, text)
+    assert running.process.wait(PATIENCE) == 2
+    lines = running.stderr.splitlines()
+    assert any('no upstream is called "wikki" (did you mean "wiki"?)' in line for line in lines)
+    assert any("absent.pem" in line for line in lines)
+    assert all(line.startswith(f"{running.path}:") for line in lines)
+    assert running.of_type("event") == [] or not any(r["event"] == "listening" for r in running.of_type("event"))
+    running.stop()
+
+
+def test_a_taken_address_is_a_runtime_failure(place: Path, service: Upstream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listener = f'  - {{name: plain, address: "127.0.0.1:{taken.getsockname()[1]}", plaintext: true}}'
+        running = Gateway(place, config(service.url, routes=OPEN, listeners=listener))
+        assert running.process.wait(PATIENCE) == 1
+        assert "plain" in running.stderr
+        running.stop()
