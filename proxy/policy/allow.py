@@ -42,7 +42,7 @@ def route_data(config: Config) -> dict[str, Any]:
 
 def _entries(route: Route, config: Config) -> Iterator[dict[str, Any]]:
     for index, entry in enumerate(route.allow or ()):
-        if not any(_entry_mistakes(entry, route, config, ())):
+        if not any(mistake.severity == "error" for mistake in _entry_mistakes(entry, route, config, ())):
             yield _compiled(f"allow[{index}]", entry, route, config)
 
 
@@ -181,9 +181,10 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
         yield Mistake((*at, "anyone"), f"must not stand beside {subjects[0]}: it is everybody")
     if _asks_for_user(entry):
         yield from _user_mistakes(entry, route, config, at)
+    yield from _address_mistakes(entry.users or (), (*at, "users"))
+    yield from _workload_mistakes(entry.workloads or (), config, (*at, "workloads"))
     yield from _method_mistakes(entry.methods or (), (*at, "methods"))
-    yield from _path_mistakes(entry.paths or (), (*at, "paths"))
-    yield from _workload_mistakes(entry.workloads or (), (*at, "workloads"))
+    yield from _path_mistakes(entry.paths or (), route, (*at, "paths"))
     if entry.hours:
         yield from _hours_mistakes(entry.hours, (*at, "hours"))
 
@@ -205,6 +206,25 @@ def _user_mistakes(entry: Allow, route: Route, config: Config, at: Location) -> 
                 yield Mistake((*at, "issuers", index), f'"{name}" is none of the route\'s authenticate.issuers')
 
 
+def _address_mistakes(users: Iterable[str], at: Location) -> Iterator[Mistake]:
+    for index, user in enumerate(users):
+        local, at_sign, domain = user.partition("@")
+        if at_sign and (not local or not domain or "@" in domain or "*" in user):
+            yield Mistake((*at, index), "must be one whole e-mail address, or a subject, which has no @")
+
+
+def _workload_mistakes(patterns: Iterable[str], config: Config, at: Location) -> Iterator[Mistake]:
+    for index, text in enumerate(patterns):
+        try:
+            trust_domain = parse_pattern(text).id.trust_domain
+        except ValueError as error:
+            yield Mistake((*at, index), str(error))
+            continue
+        if trust_domain not in config.identity.trust_bundles:
+            rule = f"nobody is recognised by this: {trust_domain} has no trust bundle in identity.trust_bundles"
+            yield Mistake((*at, index), rule, "warning")
+
+
 def _method_mistakes(methods: Iterable[str], at: Location) -> Iterator[Mistake]:
     known = sorted(method.decode("ascii") for method in METHODS)
     for index, method in enumerate(methods):
@@ -212,20 +232,23 @@ def _method_mistakes(methods: Iterable[str], at: Location) -> Iterator[Mistake]:
             yield Mistake((*at, index), f'no method is called "{method}"{did_you_mean(method.upper(), known)}')
 
 
-def _path_mistakes(paths: Iterable[str], at: Location) -> Iterator[Mistake]:
+def _path_mistakes(paths: Iterable[str], route: Route, at: Location) -> Iterator[Mistake]:
     for index, pattern in enumerate(paths):
         try:
-            compile_path(pattern)
+            segments, _ = compile_path(pattern)
         except ValueError as error:
             yield Mistake((*at, index), str(error))
+            continue
+        if not _could_meet(segments, route):
+            yield Mistake((*at, index), f"no request comes here: the route has {route.path} alone", "warning")
 
 
-def _workload_mistakes(patterns: Iterable[str], at: Location) -> Iterator[Mistake]:
-    for index, pattern in enumerate(patterns):
-        try:
-            parse_pattern(pattern)
-        except ValueError as error:
-            yield Mistake((*at, index), str(error))
+def _could_meet(segments: tuple[str, ...], route: Route) -> bool:
+    try:
+        of_route, _ = compile_path(route.path)
+    except ValueError:
+        return True  # a mistake of its own
+    return all(one == other for one, other in zip(segments, of_route, strict=False))
 
 
 @cache

@@ -23,12 +23,11 @@ from proxy.identity.principal import Principal
 from proxy.policy.audit import DecisionLog, decision_record
 from proxy.policy.decision import UNDEFINED, Decision, StepUp, parse_decision
 from proxy.policy.engine import Engine
-from proxy.policy.input import SCHEMA, Inquiry, build_input, rfc3339
+from proxy.policy.input import ENVOY_KEYS, SCHEMA, Inquiry, build_input, rfc3339
 from proxy.policy.permit import Permit, _issue
 from proxy.telemetry.metrics import Metrics
 
 _RESULTS = {POLICY_DENIED.code: "deny", STEP_UP_REQUIRED.code: "step_up"}
-_ENVOY_KEYS = ("attributes", "parsed_path", "parsed_query", "source_principal", "truncated_body", "version")
 _PREFLIGHT = Decision(allow=True, reasons=("cors-preflight",))
 
 
@@ -51,6 +50,27 @@ class Denied(Refused):
             body=refused.body,
         )
         self.decision = decision
+
+
+class _Case:
+    """What is known of a decision under way; its record is written from here however it ends."""
+
+    __slots__ = ("began", "document", "evaluation_ns", "inquiry", "path", "result", "source")
+
+    def __init__(self, inquiry: Inquiry, path: str) -> None:
+        self.inquiry = inquiry
+        self.path = path
+        self.source = "evaluated"
+        self.began = time.perf_counter_ns()
+        self.document: dict[str, Any] | None = None
+        self.evaluation_ns = 0
+        self.result: object = UNDEFINED
+
+    def seen(self) -> dict[str, Any]:
+        """Return the input in our own shape, or as much as names the request where it could not be built."""
+        if self.document is None:
+            return {"schema": SCHEMA, "request": {"id": self.inquiry.request_id}, "route": {"name": self.inquiry.route}}
+        return {key: value for key, value in self.document.items() if key not in ENVOY_KEYS}
 
 
 class Authorizer:
@@ -90,7 +110,7 @@ class Authorizer:
             raise
         except TimeoutError:
             raise self._close(case, Refused(POLICY_TOO_SLOW, "the evaluation passed its deadline")) from None
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
             self._close(case, Refused(CLIENT_GONE, "the request ended before it was decided"))
             raise
         except Exception as error:
@@ -158,27 +178,6 @@ class Authorizer:
             evaluation_ns=case.evaluation_ns,
             failure=refused,
         )
-
-
-class _Case:
-    """What is known of a decision under way; its record is written from here however it ends."""
-
-    __slots__ = ("began", "document", "evaluation_ns", "inquiry", "path", "result", "source")
-
-    def __init__(self, inquiry: Inquiry, path: str) -> None:
-        self.inquiry = inquiry
-        self.path = path
-        self.source = "evaluated"
-        self.began = time.perf_counter_ns()
-        self.document: dict[str, Any] | None = None
-        self.evaluation_ns = 0
-        self.result: object = UNDEFINED
-
-    def seen(self) -> dict[str, Any]:
-        """Return the input in our own shape, or as much as names the request where it could not be built."""
-        if self.document is None:
-            return {"schema": SCHEMA, "request": {"id": self.inquiry.request_id}, "route": {"name": self.inquiry.route}}
-        return {key: value for key, value in self.document.items() if key not in _ENVOY_KEYS}
 
 
 # A user's clock and ours differ; more than this in the future is no time at which anybody signed in.

@@ -22,6 +22,11 @@ from proxy.policy.scalars import check_input
 
 SCHEMA: Final = "ztproxy/1"
 
+# The keys of Envoy's shape; all others are our own.
+ENVOY_KEYS: Final = frozenset(
+    {"attributes", "parsed_path", "parsed_query", "source_principal", "truncated_body", "version"}
+)
+_LONGEST_ADDRESS = 64  # an IPv6 address with its zone; what is longer must not fill the memory of addresses
 _ENVOY_VERSION = {"encoding": "protojson", "ext_authz": "v3"}
 _NOTHING: dict[str, Any] = {}
 
@@ -206,12 +211,16 @@ def _decoded(request: Mapping[str, Any]) -> list[str]:
     return "/".join(segments).replace("%2F", "/").split("/")
 
 
-@lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """Return an IP address in one spelling: IPv4 where IPv6 only wraps it, no zone; empty for what is no IP address.
 
     `::ffff:10.0.0.1` is 10.0.0.1 to a listener that takes both, and neither engine finds it in 10.0.0.0/8.
     """
+    return _plain_address(text) if len(text) <= _LONGEST_ADDRESS else ""
+
+
+@lru_cache(maxsize=4096)
+def _plain_address(text: str) -> str:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

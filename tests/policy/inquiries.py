@@ -82,10 +82,11 @@ def config(*allow: dict[str, Any], issuers: tuple[str, ...] = ("corp",), **secti
         "trust_domain": "example.org",
         "listeners": [{"name": "edge", "address": "127.0.0.1:8443", "plaintext": True}],
         "identity": {
+            "trust_bundles": dict.fromkeys(("example.org", "partner.example", "corp"), "/etc/ztproxy/ca.pem"),
             "issuers": {
                 name: {"issuer": f"https://{name}.example.org", "bearer": {"audiences": ["ztproxy"]}}
                 for name in issuers
-            }
+            },
         },
         "upstreams": {"wiki": {"endpoints": ["http://127.0.0.1:8080"]}},
         "routes": [route | ({"allow": list(allow)} if allow else {}) | sections.pop("route", {})],

@@ -463,6 +463,9 @@ VOCABULARY = {
             ".hours.zone",
             '(did you mean "Europe/Berlin"?)',
         ),
+        ({"users": ["@example.org"]}, ".users[0]", "must be one whole e-mail address"),
+        ({"users": ["ana", "*@example.org"]}, ".users[1]", "must be one whole e-mail address"),
+        ({"users": ["ana@a@example.org"]}, ".users[0]", "must be one whole e-mail address"),
         ({"anyone": True, "hours": OFFICE | {"zone": "localtime"}}, ".hours.zone", "no time zone is called"),
         ({"anyone": True, "hours": OFFICE | {"from": "22:00", "to": "06:00"}}, ".hours.to", "must be later than from"),
         ({"anyone": True, "hours": OFFICE | {"from": "08:00", "to": "08:00"}}, ".hours.to", "must be later than from"),
@@ -472,6 +475,21 @@ def test_a_mistake_is_found_where_it_is(entry: dict[str, Any], path: str, rule: 
     mistakes = allow_mistakes(config({"anyone": True}, entry))
     assert [mistake.path for mistake in mistakes] == [f"routes[0].allow[1]{path}"]
     assert rule in mistakes[0].rule
+
+
+@pytest.mark.parametrize(
+    ("entry", "path", "rule"),
+    [
+        ({"workloads": [CI.id, "spiffe://example.com/*"]}, "workloads[1]", "example.com has no trust bundle"),
+        ({"anyone": True, "paths": ["/wiki/x", "/", "/api/"]}, "paths[2]", "the route has /wiki alone"),
+    ],
+)
+def test_what_can_never_match_is_a_warning(entry: dict[str, Any], path: str, rule: str) -> None:
+    settled = config(entry, route={"path": "/wiki"})
+    [mistake] = allow_mistakes(settled)
+    assert (mistake.path, mistake.severity) == (f"routes[0].allow[0].{path}", "warning")
+    assert rule in mistake.rule
+    assert len(route_data(settled)["ztproxy"]["routes"]["wiki"]["allow"]) == 1
 
 
 @pytest.mark.parametrize("key", ["users", "groups"])

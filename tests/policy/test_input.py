@@ -9,7 +9,7 @@ import pytest
 
 from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import CHUNKED, RequestHead
-from proxy.policy.input import build_input, envoy_shape, own_shape, plain_address, rfc3339
+from proxy.policy.input import ENVOY_KEYS, build_input, envoy_shape, own_shape, plain_address, rfc3339
 from tests.policy.inquiries import ANA, NOON, ask, workload
 
 RUNNER = workload("spiffe://example.org/ns/ci/sa/runner")
@@ -117,6 +117,7 @@ def test_the_shape_of_envoy_can_be_made_again_of_a_recorded_input() -> None:
     document = build_input(ask("GET", "/a/b?c=d", principal=ANA, peer=RUNNER))
     own = own_shape(ask("GET", "/a/b?c=d", principal=ANA, peer=RUNNER))
     assert document == own | envoy_shape(own)
+    assert envoy_shape(own).keys() == ENVOY_KEYS
 
 
 def test_an_anonymous_request_on_a_plain_listener_has_no_peer_and_no_tls() -> None:
@@ -215,6 +216,7 @@ def test_claims_that_nest_beyond_reason_are_refused() -> None:
         ("", ""),
         ("unix:/run/ztproxy.sock", ""),
         ("10.0.0.1:80", ""),
+        ("1" * 100_000, ""),
     ],
 )
 def test_an_address_has_one_spelling(text: str, plain: str) -> None:
