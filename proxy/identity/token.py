@@ -128,7 +128,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def parse_header(raw: bytes) -> tuple[str, str | None, dict[str, str]]:
-    """Return what a header says of the key: `alg`, `kid`, and the thumbprints. Raise InvalidToken if it says too much."""
+    """Return a header's `alg`, `kid` and certificate thumbprints. Raise InvalidToken if it says more than it may."""
     header = parse_object(raw)
     for member, rule in REFUSED_MEMBERS.items():
         if member in header:
