@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import CHUNKED, RequestHead
@@ -163,6 +166,15 @@ def test_the_asterisk_has_no_segments() -> None:
     document = build_input(ask("OPTIONS", "*"))
     assert document["request"]["path_segments"] == []
     assert document["parsed_path"] == ["*"]
+
+
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#"))
+    | st.text("a%eE9&=+;", max_size=12)
+)
+def test_a_query_is_parsed_as_the_standard_library_parses_it(query: str) -> None:
+    parsed = build_input(ask("GET", f"/?{query}"))["parsed_query"]
+    assert parsed == parse_qs(query, keep_blank_values=True)
 
 
 def test_a_query_that_is_no_text_becomes_replacement_characters_in_the_parsed_form_alone() -> None:
