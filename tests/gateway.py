@@ -445,7 +445,9 @@ class Client:
             return self.reader.exactly(int(framing["content-length"]))
         return self.reader.rest()
 
-    def get(self, target: str, host: str = "wiki.example.org", *fields: str, method: str = "GET", body: bytes = b"") -> Answer:
+    def get(
+        self, target: str, host: str = "wiki.example.org", *fields: str, method: str = "GET", body: bytes = b""
+    ) -> Answer:
         """Make one plain request."""
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields]
         if body:

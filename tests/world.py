@@ -37,7 +37,9 @@ class World:
             self.authority.issue_svid(spiffe_id).write(directory / name)
         self.foreign.issue_svid("spiffe://foreign.example/ns/shop/sa/web").write(directory / "stranger")
         past = datetime.now(UTC) - timedelta(hours=1)
-        self.authority.issue_svid(WEB, not_before=past - timedelta(hours=1), not_after=past).write(directory / "expired")
+        self.authority.issue_svid(WEB, not_before=past - timedelta(hours=1), not_after=past).write(
+            directory / "expired"
+        )
         self.key = SigningKey.generate("one")
         self.publish(self.key)
 
@@ -67,7 +69,12 @@ class World:
         return context
 
     def token(
-        self, subject: str = "ana", *, key: SigningKey | None = None, header: dict[str, Any] | None = None, **claims: Any
+        self,
+        subject: str = "ana",
+        *,
+        key: SigningKey | None = None,
+        header: dict[str, Any] | None = None,
+        **claims: Any,
     ) -> str:
         """Return a token that is good for five minutes and the audience `ztproxy`; a claim of None is left out."""
         signer, now = key or self.key, int(time.time())

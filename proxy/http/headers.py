@@ -82,6 +82,9 @@ _TRAILERS_DROPPED = frozenset({
     b"content-security-policy",
 })  # fmt: skip
 
+# What nobody but the proxy itself writes: neither a policy nor a static edit.
+RESERVED = HOP_BY_HOP | _REQUEST_HOP | FORWARDING | IDENTITY | OVERRIDES
+
 OUR_COOKIES = b"ztproxy"  # what our cookies are called begins with this, behind `__Host-` or `__Secure-`
 
 _FOLD = bytes(ord(c.lower()) if (c := chr(i)).isascii() and c.isalnum() else ord("-") for i in range(256))
@@ -133,7 +136,7 @@ def _kind(name: bytes) -> Kind:
         return Kind.COOKIE
     if folded in FORWARDING:
         return Kind.FORWARDING if folded == name else Kind.DROPPED
-    if folded in HOP_BY_HOP or folded in _REQUEST_HOP or folded in IDENTITY or folded in OVERRIDES:
+    if folded in RESERVED:
         return Kind.DROPPED
     if folded.startswith(b"proxy-") or folded.startswith(IDENTITY_PREFIXES):
         return Kind.DROPPED
@@ -178,7 +181,8 @@ def tokens(values: Iterable[bytes]) -> list[bytes]:
     return [token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip(b" \t")]
 
 
-def _is_ours(cookie: bytes) -> bool:
+def is_our_cookie(cookie: bytes) -> bool:
+    """Return whether a `name=value` is a cookie of the proxy."""
     name = cookie.partition(b"=")[0].strip(b" \t")
     return name.lower().removeprefix(b"__host-").removeprefix(b"__secure-").startswith(OUR_COOKIES)
 
@@ -186,7 +190,7 @@ def _is_ours(cookie: bytes) -> bool:
 def _without_our_cookies(value: bytes) -> bytes:
     if OUR_COOKIES not in value.lower():
         return value
-    return b"; ".join(cookie.strip(b" \t") for cookie in value.split(b";") if not _is_ours(cookie))
+    return b"; ".join(cookie.strip(b" \t") for cookie in value.split(b";") if not is_our_cookie(cookie))
 
 
 def _dropped_from_response(name: bytes) -> bool:
@@ -204,7 +208,7 @@ def clean_response(headers: Headers) -> Headers:
     return [
         (name, value)
         for name, value in headers
-        if not dropped[name] and name not in named and not (name == b"set-cookie" and _is_ours(value))
+        if not dropped[name] and name not in named and not (name == b"set-cookie" and is_our_cookie(value))
     ]
 
 

@@ -256,6 +256,7 @@ class Exchange:
             authority=target.authority,
             request_id=self._request_id,
             trace=(self._ids.trace, self._ids.span),
+            header=trusted.header if (trusted := connection.listener.trusted_proxies) else "x-forwarded-for",
         )
         if rules.identity and principal.kind != "anonymous":
             fields += forwarding.identity_fields(principal.id, principal.email, principal.groups)

@@ -95,8 +95,8 @@ def test_an_unknown_expectation_is_417(client: Client, upstream: Upstream) -> No
 
 
 def test_head_has_the_length_and_no_body(client: Client, upstream: Upstream) -> None:
-    upstream.script = lambda request, sock: b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" + (
-        b"" if request.method == "HEAD" else b"hello"
+    upstream.script = lambda request, sock: (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" + (b"" if request.method == "HEAD" else b"hello")
     )
     answer = client.get("/x", "open.example.org", method="HEAD")
     assert (answer.get("content-length"), answer.body) == ("5", b"")
@@ -140,7 +140,9 @@ def test_an_answer_that_ends_with_its_connection_is_chunked_for_the_client(clien
 
 
 def test_http_1_0_gets_a_body_without_chunks_and_the_end_of_the_connection(client: Client, upstream: Upstream) -> None:
-    upstream.script = lambda request, sock: b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    upstream.script = lambda request, sock: (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    )
     client.send(f"GET / HTTP/1.0\r\n{HOST}\r\n".encode())
     answer = client.answer()
     assert (answer.get("transfer-encoding"), answer.body, answer.get("connection")) == (None, b"hello", "close")
@@ -205,7 +207,13 @@ def test_hop_by_hop_fields_stop_here_both_ways(client: Client, upstream: Upstrea
         connection="x-hop, keep-alive", x_hop="1", keep_alive="timeout=5", proxy_authenticate="Basic", x_end="1"
     )
     answer = client.get(
-        "/x", "open.example.org", "Connection: X-Hop", "X-Hop: 1", "Keep-Alive: 5", "TE: trailers", "Proxy-Authorization: x"
+        "/x",
+        "open.example.org",
+        "Connection: X-Hop",
+        "X-Hop: 1",
+        "Keep-Alive: 5",
+        "TE: trailers",
+        "Proxy-Authorization: x",
     )
     received = upstream.requests[-1]
     for name in ("connection", "x-hop", "keep-alive", "te", "proxy-authorization"):

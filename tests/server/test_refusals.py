@@ -108,11 +108,12 @@ def test_two_authorization_fields_are_400(edge: Gateway, world: World, upstream:
 
 
 @pytest.mark.parametrize("name", ["stranger", "expired"])
-def test_a_certificate_that_the_tls_library_refuses_fails_the_handshake(
-    edge: Gateway, world: World, name: str
-) -> None:
+def test_a_certificate_that_the_tls_library_refuses_fails_the_handshake(edge: Gateway, world: World, name: str) -> None:
     before = len(edge.of_type("tls"))
-    with pytest.raises((ssl.SSLError, EOFError, ConnectionError)), Client(edge.address("edge"), world.client(name)) as client:
+    with (
+        pytest.raises((ssl.SSLError, EOFError, ConnectionError)),
+        Client(edge.address("edge"), world.client(name)) as client,
+    ):
         client.get("/public/x")
     record = wait_for(lambda: edge.of_type("tls")[before:], "tls record")[0]
     assert record["listener"] == "edge"
@@ -141,7 +142,12 @@ def test_a_browser_gets_a_page(edge: Gateway) -> None:
     with Client(edge.address("plain")) as client:
         answer = client.get("/private", "wiki.example.org", "Accept: text/html,application/xhtml+xml,*/*;q=0.8")
     assert (answer.get("content-type") or "").startswith("text/html")
-    assert answer.get("x-request-id", ).encode() in answer.body  # type: ignore[union-attr]
+    assert (
+        answer.get(
+            "x-request-id",
+        ).encode()
+        in answer.body
+    )  # type: ignore[union-attr]
 
 
 def test_an_svid_that_lapses_stops_the_next_request_on_a_live_connection(
@@ -149,7 +155,12 @@ def test_an_svid_that_lapses_stops_the_next_request_on_a_live_connection(
 ) -> None:
     from datetime import UTC, datetime, timedelta
 
-    world.write("brief", world.authority.issue_svid("spiffe://example.org/ns/shop/sa/web", not_after=datetime.now(UTC) + timedelta(seconds=3)))
+    world.write(
+        "brief",
+        world.authority.issue_svid(
+            "spiffe://example.org/ns/shop/sa/web", not_after=datetime.now(UTC) + timedelta(seconds=3)
+        ),
+    )
     with Client(edge.address("edge"), world.client("brief"), "api.example.org") as client:
         assert client.get("/x", "api.example.org").status == 200
 
@@ -165,7 +176,10 @@ def test_an_svid_that_lapses_stops_the_next_request_on_a_live_connection(
 def test_a_certificate_that_the_svid_rules_refuse_is_401_and_closes(world: World, edge: Gateway) -> None:
     world.write("nameless", world.authority.issue_server(["nameless.example.org"]))
     # A server certificate of our CA: its extended key usage is not for clients, so OpenSSL refuses it already.
-    with pytest.raises((ssl.SSLError, EOFError, ConnectionError)), Client(edge.address("edge"), world.client("nameless")) as client:
+    with (
+        pytest.raises((ssl.SSLError, EOFError, ConnectionError)),
+        Client(edge.address("edge"), world.client("nameless")) as client,
+    ):
         client.get("/public/x")
 
 

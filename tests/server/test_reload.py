@@ -62,7 +62,10 @@ def test_a_changed_file_is_noticed_without_a_signal(front: Gateway, service: Ups
     [
         (lambda text: text.replace("upstream: wiki", "upstream: wikki"), 'no upstream is called "wikki"'),
         (lambda text: text + "colour: green\n", "colour"),
-        (lambda text: text.replace('admin: {address: "127.0.0.1:0"}', 'admin: {address: "127.0.0.1:1"}'), "admin cannot change"),
+        (
+            lambda text: text.replace('admin: {address: "127.0.0.1:0"}', 'admin: {address: "127.0.0.1:1"}'),
+            "admin cannot change",
+        ),
         (lambda text: ": [", "YAML"),
     ],
     ids=["dangling name", "unknown key", "admin address", "no YAML"],
@@ -225,7 +228,9 @@ def test_readiness_and_liveness_have_an_address_of_their_own(place: Path, servic
             connection.close()
 
 
-def test_readiness_does_not_hang_on_an_issuer_and_its_tokens_are_503(place: Path, service: Upstream, world: World) -> None:
+def test_readiness_does_not_hang_on_an_issuer_and_its_tokens_are_503(
+    place: Path, service: Upstream, world: World
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nowhere = f'jwks_url: "http://127.0.0.1:{taken.getsockname()[1]}/keys"'
     text = config(service.url, routes=OPEN).replace("jwks_file: keys.json", nowhere)

@@ -11,7 +11,9 @@ from proxy.server.route import Router, compile_route, edit
 def router(*routes: tuple[str, str, str]) -> Router:
     compiled = []
     for name, host, path in routes:
-        config = schema.Route.model_validate({"name": name, "host": host, "path": path, "redirect": "https://x.example"})
+        config = schema.Route.model_validate(
+            {"name": name, "host": host, "path": path, "redirect": "https://x.example"}
+        )
         compiled.append(compile_route(config, None, "ztproxy/authz/decision", False))
     return Router(compiled)
 
