@@ -7,6 +7,7 @@ thought of included, is a refusal.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from proxy.errors import (
     CLIENT_GONE,
     POLICY_DENIED,
     POLICY_FAILED,
+    POLICY_MALFORMED,
     POLICY_PANICKED,
     POLICY_TOO_SLOW,
     STEP_UP_REQUIRED,
@@ -180,6 +182,7 @@ class Authorizer:
         )
 
 
+_ACR_VALUE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # separated by spaces, as a scope's are (RFC 6749 section 3.3)
 # A user's clock and ours differ; more than this in the future is no time at which anybody signed in.
 _CLOCK_SKEW = 60.0
 
@@ -214,7 +217,13 @@ def _denial(decision: Decision) -> Refused:
 
 
 def _step_up(require: StepUp, decision: Decision) -> Refused:
-    """Return the challenge of RFC 9470 section 3."""
+    """Return the challenge of RFC 9470 section 3.
+
+    Raises:
+        Refused: POLICY_MALFORMED; a value does not fit between the quotes of a challenge.
+    """
+    if not all(map(_ACR_VALUE.fullmatch, require.acr)):
+        raise Refused(POLICY_MALFORMED, "acr must hold visible ascii without quotes and backslashes")
     challenge = 'Bearer error="insufficient_user_authentication"'
     if require.acr:
         challenge += f', acr_values="{" ".join(require.acr)}"'

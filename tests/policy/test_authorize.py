@@ -299,6 +299,14 @@ async def test_a_yes_that_requires_more_is_a_challenge() -> None:
     assert bench.counted("step_up") == 1
 
 
+@pytest.mark.parametrize("value", ['phr", realm="x', "phr\\", "phr\r\nset-cookie: a=b", "zwei Worte", "größe", ""])
+async def test_a_value_that_does_not_fit_into_a_challenge_is_malformed(value: str) -> None:
+    bench = Bench({"allow": True, "require": {"acr": [value]}})
+    refused = await bench.refused(principal=FRESH)
+    assert refused.row is errors.POLICY_MALFORMED
+    assert bench.record["error"]["code"] == "policy_malformed"
+
+
 async def test_a_yes_whose_requirement_is_met_is_a_permit() -> None:
     bench = Bench({"allow": True, "require": {"max_age": 300}})
     assert await bench.authorizer.authorize(ask(principal=FRESH), PATH)
