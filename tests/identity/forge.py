@@ -74,7 +74,7 @@ def forge(
     not_after: datetime = NOW + HOUR,
     key: Key | None = None,
     extensions: Iterable[x509.ExtensionType] = (),
-    hash_: hashes.HashAlgorithm = SHA256,
+    hash_: hashes.SHA224 | hashes.SHA256 = SHA256,
 ) -> Forged:
     """Sign whatever is asked for; without an issuer, by itself. `None` leaves an extension out."""
     key = key or ec.generate_private_key(ec.SECP256R1())
