@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +107,12 @@ def test_the_development_pki_of_the_repository_is_made(tmp_path: Path) -> None:
         assert TrustBundles([TrustBundle(domain.trust_domain, (Authority.load(folder).certificate,))])
         for svid in domain.svids:
             assert str(check_leaf(leaf_of(folder / f"{svid.file}.pem"))) == svid.id
+
+
+def test_the_example_of_the_readme_is_a_declaration() -> None:
+    [example] = re.findall(r"^```yaml\n(.*?)^```", DEV.with_name("README.md").read_text(), re.M | re.S)
+    [domain] = parse(example)
+    assert (domain.trust_domain, len(domain.svids), len(domain.servers)) == ("example.org", 1, 1)
 
 
 @pytest.mark.parametrize(
