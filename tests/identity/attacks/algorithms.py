@@ -52,7 +52,8 @@ def _(world: World) -> list[bytes]:
         der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         chain = certificate(key)
         x5c = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(chain) + b"-----END CERTIFICATE-----\n"
-        secrets = (pem, pem.strip(), der, chain, x5c, x5c.strip(), json.dumps(key.jwk).encode(), b"")
+        ssh = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)  # CVE-2024-33663
+        secrets = (ssh, pem, pem.strip(), der, chain, x5c, x5c.strip(), json.dumps(key.jwk).encode(), b"")
         made += [
             hmac_signed({"alg": name, **kid}, world.claims(), secret)
             for name in ("HS256", "HS384", "HS512")
