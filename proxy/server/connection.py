@@ -20,7 +20,7 @@ from proxy.http.message import RequestHead
 from proxy.identity.principal import Peer
 from proxy.identity.spiffe import SpiffeID, parse_pattern
 from proxy.identity.svid import verify_svid
-from proxy.identity.tls import peer_of
+from proxy.identity.tls import peer_of, requested_name
 from proxy.server.exchange import Exchange
 from proxy.server.route import Router
 from proxy.server.runtime import Runtime
@@ -78,7 +78,6 @@ class Connection(Stream):
         listener: schema.Listener,
         tasks: Tasks,
         remote: tuple[str, int],
-        server_name: str | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(loop, runtime.deadlines)
@@ -88,11 +87,11 @@ class Connection(Stream):
         self.loop = loop
         self.id = os.urandom(8).hex()
         self.remote, self.remote_port = remote
-        self.server_name = server_name
         self.task: asyncio.Task[None] | None = None
 
         # Settled when the transport is there, and again for each new snapshot.
         self.scheme = "http"
+        self.server_name: str | None = None
         self.tls_version: str | None = None
         self.standing: Standing
         self._settled_for: Snapshot | None = None
@@ -117,7 +116,7 @@ class Connection(Stream):
         """Serve requests until either side ends the connection."""
         self.task = asyncio.current_task()
         if (tls := self.transport.get_extra_info("ssl_object")) is not None:
-            self.scheme, self.tls_version = "https", tls.version()
+            self.scheme, self.tls_version, self.server_name = "https", tls.version(), requested_name(tls)
         limits = self.runtime.snapshot.config.limits
         self.patience = limits.idle
         parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))

@@ -218,7 +218,7 @@ class Listener:
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         context = tls.context_for(server_name) if tls is not None else None
-        connection = Connection(self._runtime, self.config, self._tasks, remote, server_name)
+        connection = Connection(self._runtime, self.config, self._tasks, remote)
         await loop.connect_accepted_socket(lambda: connection, sock, ssl=context)
         if tls is not None:
             self._handshake("ok")

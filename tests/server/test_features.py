@@ -355,6 +355,15 @@ def test_certificates_are_chosen_by_server_name_with_their_own_client_setting(
     assert len(service.requests) == 2
 
 
+@pytest.mark.parametrize("listener", ["edge", "names"])
+def test_policy_sees_the_server_name(front: Gateway, world: World, service: Upstream, listener: str) -> None:
+    with Client(front.address(listener), world.client(), "open.example.org") as client:
+        client.get("/x", "open.example.org")
+    decision_id = front.access(service.requests[-1].values("x-request-id")[0])["decision_id"]
+    records = [record for record in front.of_type("decision") if record["decision_id"] == decision_id]
+    assert records[0]["input"]["tls"]["sni"] == "open.example.org"
+
+
 def test_a_route_can_be_on_some_listeners_only(front: Gateway, client: Client) -> None:
     assert client.get("/x", "inner.example.org").status == 404
     with Client(front.address("balanced")) as inside:
