@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -399,3 +400,17 @@ def test_every_401_has_a_challenge_and_nothing_else_has() -> None:
     for row in CATALOGUE.values():
         assert bool(challenge(row)) is (row.status == 401)
     assert challenge(POLICY_DENIED) == ()
+
+
+# docs/identity.md
+
+
+def test_every_detail_that_the_page_explains_is_one_that_the_code_gives() -> None:
+    root = Path(__file__).resolve().parents[2]
+    table = (root / "docs/identity.md").read_text(encoding="utf-8").partition("| `detail` |")[2]
+    details = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    code = "".join(file.read_text(encoding="utf-8") for file in (root / "proxy/identity").glob("*.py"))
+    assert len(details) == 10
+    for detail in details:
+        for part in detail.split("…"):
+            assert part.strip() in code, detail

@@ -15,6 +15,7 @@ from proxy.identity.token import (
     parse_token,
     split_jws,
 )
+from proxy.policy.scalars import check_input
 from tests.issuer import SigningKey, base64url, compact
 
 KEY = SigningKey.generate("key-1")
@@ -228,3 +229,8 @@ def test_the_parts_of_a_token_are_decoded_before_they_are_read() -> None:
     header, payload, signature, signing_input = split_jws(GOOD)
     assert (json.loads(header), json.loads(payload)) == (HEADER, CLAIMS)
     assert (signature, signing_input) == (parse_token(GOOD).signature, HEAD + b"." + BODY)
+
+
+def test_claims_that_are_read_are_never_too_deep_for_a_policy_input() -> None:
+    deepest = parse_object(b'{"a":' * (DEPTH - 1) + b"{}" + b"}" * (DEPTH - 1))
+    check_input({"principal": {"claims": deepest}})
