@@ -98,6 +98,7 @@ class KeySource:
         self._clock = clock
         self._good_until = clock()
         self._failures = 0
+        self._told: dict[str, Any] = {}
         self._may_ask_at = clock()
         self._wanted = asyncio.Event()  # set until an attempt that began after the setting has ended
         self._wanted.set()
@@ -129,6 +130,8 @@ class KeySource:
             pause = self._keep(str(failed))
         except TimeoutError:
             pause = self._keep(f"no answer within {ATTEMPT:g} s")
+        except Exception as failed:  # a surprise must not end the loop: withdrawn keys would serve on unseen
+            pause = self._keep(f"unexpected {type(failed).__name__}")
         if answers_wish:
             self._wanted.clear()
         concluded, self._concluded = self._concluded, asyncio.Event()
@@ -142,10 +145,12 @@ class KeySource:
             InvalidKey: it is none, or none of its keys can be used; the last good one stays.
         """
         keys = parse_jwks(document.body)
-        if self._failures or keys != self.keys:
-            self._observe("keys_fetched", {"issuer": self.name, "kids": keys.kids, "dropped": list(keys.dropped)})
+        news = {"issuer": self.name, "kids": keys.kids, "dropped": list(keys.dropped)}
+        if self._failures or keys != self.keys or news != self._told:
+            self._observe("keys_fetched", news)
         if keys != self.keys:  # what rests on keys that are the same need not be proven again
             self.keys = keys
+        self._told = news
         self._failures = 0
         self._good_until = self._clock() + self.origin.stale_limit
         if document.max_age is None:

@@ -19,6 +19,7 @@ from tests.identity.test_oidc import make_certificate
 from tests.issuer import FakeIssuer, SigningKey, compact
 
 FIRST, SECOND = SigningKey.generate("first"), SigningKey.generate("second")
+BAD = SigningKey("bad", "ES256", FIRST.private, {**FIRST.jwk, "d": "AA"})
 
 
 def token(key: SigningKey, **header: Any) -> Token:
@@ -35,6 +36,7 @@ class Issuer:
         self.max_age: float | None = None
         self.keys = [FIRST]
         self.failure: str | None = None
+        self.surprise: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.events: list[tuple[str, dict[str, Any]]] = []
         origin = Origin("https://idp.example.org", None, None, None, refresh, stale_limit)
@@ -47,6 +49,8 @@ class Issuer:
         body = json.dumps({"keys": [key.jwk for key in self.keys]}).encode()
         if self.gate is not None:
             await self.gate.wait()
+        if self.surprise is not None:
+            raise self.surprise
         if self.failure is not None:
             raise FetchFailed(self.failure)
         return Document(body, self.max_age)
@@ -175,6 +179,23 @@ async def test_keys_that_were_dropped_are_told_with_their_reason() -> None:
     issuer.keys = [FIRST, SigningKey("weak", "ES256", FIRST.private, {"kty": "oct", "k": "AA"})]
     await issuer.source.attempt()
     assert issuer.events[0][1]["dropped"] == ["key 1: a published key must be public"]
+
+
+async def test_a_key_that_is_dropped_later_is_told_though_the_others_stay() -> None:
+    issuer = Issuer()
+    await issuer.source.attempt()
+    before = issuer.source.keys
+    issuer.keys = [FIRST, BAD]
+    await issuer.source.attempt()
+    assert issuer.source.keys is before
+    assert [fields["dropped"] for _, fields in issuer.events] == [[], ["key 1: a published key must be public"]]
+
+
+async def test_a_surprise_is_a_failed_attempt_and_does_not_end_the_loop() -> None:
+    issuer = Issuer()
+    issuer.surprise = RuntimeError("what nobody thought of")
+    assert await issuer.source.attempt() == keys_room.RETRY_FIRST
+    assert issuer.events[0][1]["reason"] == "unexpected RuntimeError"
 
 
 async def test_an_unchanged_set_stays_the_same_object_and_is_no_event() -> None:
