@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,20 @@ import pytest
 from proxy.telemetry.sink import Sink, tell
 
 
-@pytest.fixture
-def small_disk() -> Iterator[int]:
-    """Files may grow to 25 bytes: the kernel then tears a write and fails the next, as a full disk does."""
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """Files may grow to `size` bytes: the kernel then tears a write and fails the next, as a full disk does.
+
+    Within the test alone: what reports the test writes to a file too.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (25, limits[1]))
-    yield 25
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, ignored)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_lines_are_appended_to_a_file_that_the_world_cannot_read(tmp_path: Path) -> None:
@@ -43,25 +49,26 @@ def test_a_full_disk_takes_nothing_and_says_why() -> None:
     sink.close()
 
 
-def test_a_line_that_a_full_disk_tore_is_finished_before_the_next(tmp_path: Path, small_disk: int) -> None:
+def test_a_line_that_a_full_disk_tore_is_finished_before_the_next(tmp_path: Path) -> None:
     path = tmp_path / "records"
     sink = Sink("records", str(path))
-    whole, error = sink.put([b"0123456789\n", b"abcdefghij\n", b"ABCDEFGHIJ\n", b"never\n"])
-    assert (whole, error is not None) == (2, True)
-    assert path.read_bytes() == b"0123456789\nabcdefghij\nABC"
-    assert sink.put([b"never\n"])[0] == 0
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30, resource.RLIM_INFINITY))
-    assert sink.put([b"never\n"])[0] == 0
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    with small_disk(25):
+        whole, error = sink.put([b"0123456789\n", b"abcdefghij\n", b"ABCDEFGHIJ\n", b"never\n"])
+        assert (whole, error is not None) == (2, True)
+        assert path.read_bytes() == b"0123456789\nabcdefghij\nABC"
+        assert sink.put([b"never\n"])[0] == 0
+    with small_disk(30):
+        assert sink.put([b"never\n"])[0] == 0
     assert sink.put([b"after\n"]) == (1, None)
     sink.close()
     assert path.read_bytes() == b"0123456789\nabcdefghij\nABCDEFGHIJ\nafter\n"
 
 
-def test_a_rotated_file_begins_with_a_whole_line(tmp_path: Path, small_disk: int) -> None:
+def test_a_rotated_file_begins_with_a_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "records"
     sink = Sink("records", str(path))
-    assert sink.put([b"0123456789012345678901234567890\n"])[0] == 0
+    with small_disk(25):
+        assert sink.put([b"0123456789012345678901234567890\n"])[0] == 0
     path.rename(tmp_path / "records.1")
     sink.reopen()
     assert sink.put([b"after\n"]) == (1, None)
