@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from proxy.config.address import parse_url
-from proxy.config.load import File, LocatedMistake, has_errors, load, read, render
+from proxy.config.load import File, LocatedMistake, has_errors, read, render
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import AccessLog, Config, DecisionLog
 
@@ -75,15 +75,6 @@ def examine(path: Path) -> File:
     runtime.events = None
     _, mistakes = build_snapshot(config.model_copy(update=silent), None, runtime)
     return file.with_mistakes(mistakes)
-
-
-def load_or_exit(path: Path) -> tuple[Config, list[LocatedMistake]]:
-    """Return a config and its warnings; where it has errors, tell all of them and exit with status 2."""
-    config, mistakes = load(path)
-    if config is None:
-        _tell(mistakes, path)
-        raise typer.Exit(BAD_CONFIGURATION)
-    return config, mistakes
 
 
 def _tell(mistakes: list[LocatedMistake], path: Path) -> None:
