@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+from functools import lru_cache
+
 from proxy import errors
 from proxy.config.limits import Limits
 from proxy.errors import Refused
@@ -30,7 +34,7 @@ async def write_answer(
     """
     unread = _is_unread(downstream, head, outcome, limits)
     outcome.closing = outcome.closing or unread
-    fields = list(answer.headers)
+    fields = [*answer.headers, date_field()]
     if answer.status not in (204, 304):
         fields.append((b"content-length", b"%d" % len(answer.body)))
     outcome.add_connection(fields, head)
@@ -41,6 +45,16 @@ async def write_answer(
     await downstream.drain()
     if unread:
         await _linger(downstream, now + _LINGER_SECONDS)
+
+
+def date_field() -> tuple[bytes, bytes]:
+    """Return the Date of now, which an answer must have, and a relayed one is given (RFC 9110 section 6.6.1)."""
+    return b"date", _http_date(int(time.time()))
+
+
+@lru_cache(maxsize=2)
+def _http_date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode("ascii")
 
 
 def _is_unread(downstream: Stream, head: RequestHead | None, outcome: Outcome, limits: Limits) -> bool:

@@ -17,6 +17,7 @@ from proxy.http.h1 import ResponseHeadParser, encode_request, encode_response
 from proxy.http.headers import clean_response
 from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
 from proxy.policy.permit import Permit
+from proxy.server.answer import date_field
 from proxy.server.outcome import Outcome
 from proxy.server.relay import Download, Upload
 from proxy.server.route import Route, edit
@@ -217,6 +218,8 @@ class Forwarding:
     def _response_fields(self, response: ResponseHead, chunked: bool) -> Headers:
         kind = response.framing.kind
         fields = [*clean_response(response.headers), *self.permit.decision.response_headers_to_add]
+        if not response.values(b"date"):
+            fields.append(date_field())
         fields = edit(fields, self.route.remove_response, self.route.set_response)
         if chunked:
             fields.append((b"transfer-encoding", b"chunked"))
