@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ class Recorder:
         self._open = 0
         self._lock = threading.Lock()
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.endpoint = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.url = f"http://{self.endpoint}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -205,12 +207,14 @@ class Case:
         received: every byte that its client got.
         exchanges: its access records, in order.
         requests: what reached the upstream of it, in order.
+        followed: the request that was sent behind it reached the upstream, as a request of its own.
     """
 
     source: str
     received: bytes = b""
     exchanges: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    followed: bool = False
 
     @property
     def whole(self) -> list[Request]:
@@ -320,9 +324,7 @@ class Trial:
 
     def undecided(self) -> list[str]:
         """Return what the upstream got that no decision of the gateway's permits, and what is ambiguous in it."""
-        permits = {
-            record["decision_id"] for record in self.gateway.of_type("decision") if "error" not in record
-        }
+        permits = {record["decision_id"] for record in self.gateway.of_type("decision") if "error" not in record}
         exchanges = {record["request_id"]: record for record in self.gateway.of_type("access")}
         wrong = list(self.recorder.faults)
         for request in self.recorder.requests:
@@ -331,18 +333,19 @@ class Trial:
                 wrong.append(f"not decided: {request}")
             elif (exchange["method"], exchange["source"]) != (request.method, request.value("x-forwarded-for")):
                 wrong.append(f"decided as another: {request}")
-        wrong += [f"forwarded and not received: {left}" for left in exchanges.values() if left["code"] is None and left["decision_id"]]
-        return wrong
+        relayed = [
+            left for left in exchanges.values() if left["code"] is None and left["endpoint"] == self.recorder.endpoint
+        ]
+        return wrong + [f"not the recorder's answer: {exchange}" for exchange in relayed]
 
 
 def _converse(sock: socket.socket, raw: bytes) -> bytes:
     received = bytearray()
-    try:
+    with suppress(OSError):  # the gateway may have ended the connection already
         sock.sendall(raw)
         if not isinstance(sock, ssl.SSLSocket):
             sock.shutdown(socket.SHUT_WR)
+    with suppress(ConnectionError, ssl.SSLEOFError):
         while data := sock.recv(65536):
             received += data
-    except (ConnectionError, ssl.SSLEOFError):
-        pass
     return bytes(received)
