@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "host_syntax",
         "host",
-        rf"\A(?!(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[^:]*)?\Z)",
+        rf"\A(?!(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::[^:\[\]]*)?\Z)",
         "host must be a dns name or an ip address",
         HOST_REFUSED,
     ),

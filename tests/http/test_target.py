@@ -7,7 +7,7 @@ import unicodedata
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import TARGET_REFUSED, Refused, Row
@@ -326,6 +326,7 @@ def test_whatever_the_bytes_a_target_passes_unchanged_or_is_refused(raw: bytes) 
 
 @settings(deadline=None)
 @given(st.from_regex(rb"[a-zA-Z0-9_.:\[\]-]{0,24}", fullmatch=True) | st.binary(max_size=24))
+@example(b"A:]-")
 def test_a_host_that_passes_has_one_spelling(raw: bytes) -> None:
     try:
         host, port = parse_host(raw)
