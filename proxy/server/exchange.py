@@ -28,9 +28,9 @@ from proxy.identity.principal import ANONYMOUS, Principal
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
 from proxy.server.answer import write_answer
-from proxy.server.forward import Forwarding
+from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
-from proxy.server.route import Route, edit
+from proxy.server.route import Route
 from proxy.server.runtime import fresh_ids
 from proxy.telemetry.access import access_record
 from proxy.transport.stream import StreamClosed, StreamTimeout
@@ -237,34 +237,30 @@ class Exchange:
             target=target,
             route=route,
             permit=permit,
-            fields=self._upstream_fields(target, route, principal, permit),
+            fields=edited(self._headers, route, permit) + self._told(route, target, principal),
             limits=self._snapshot.config.limits,
             outcome=self.outcome,
             ends_at=self.connection.loop.time() + route.config.timeouts.lifetime,
         ).run(route.cluster)
 
-    def _upstream_fields(self, target: Target, route: Route, principal: Principal, permit: Permit) -> Headers:
-        """Return the upstream's header fields. Policy's and static edits come first: ours cannot be overwritten."""
-        decision, connection, rules = permit.decision, self.connection, route.config.headers
-        removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
-        fields = edit(self._headers, removed, decision.headers)
-        fields = edit(fields, route.remove_request, route.set_request)
-        fields = fields + forwarding.forwarding_fields(
+    def _told(self, route: Route, target: Target, principal: Principal) -> Headers:
+        """Return what the upstream is told of the way of a request and of who makes it."""
+        connection, rules = self.connection, route.config.headers
+        trusted, peer = connection.listener.trusted_proxies, connection.standing.peer
+        fields = forwarding.forwarding_fields(
             self._forwarded,
             remote=connection.remote,
             scheme=connection.scheme,
             authority=target.authority,
             request_id=self._request_id,
             trace=(self._ids.trace, self._ids.span),
-            header=trusted.header if (trusted := connection.listener.trusted_proxies) else "x-forwarded-for",
+            header=trusted.header if trusted is not None else "x-forwarded-for",
         )
         if rules.identity and principal.kind != "anonymous":
             fields += forwarding.identity_fields(principal.id, principal.email, principal.groups)
         if rules.client_certificate != "none":
-            peer = connection.standing.peer
-            fields += forwarding.client_certificate_fields(
-                rules.client_certificate, self._forwarded, peer.certificate if peer else None
-            )
+            certificate = peer.certificate if peer is not None else None
+            fields += forwarding.client_certificate_fields(rules.client_certificate, self._forwarded, certificate)
         return fields
 
     # --- the proxy's own answers

@@ -34,6 +34,13 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MOST_INTERIM = 16  # 1xx answers before a final one; more is a loop, not a hint
 
 
+def edited(fields: Headers, route: Route, permit: Permit) -> Headers:
+    """Return a request's fields as policy and the route edit them; what the proxy tells of the caller comes after."""
+    decision = permit.decision
+    removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
+    return edit(edit(fields, removed, decision.headers), route.remove_request, route.set_request)
+
+
 @dataclass(slots=True)
 class Forwarding:
     """One permitted request.
