@@ -79,7 +79,14 @@ def test_a_key_verifies_no_other_algorithm_than_its_own(key: SigningKey, algorit
         parse_key(key.jwk).verify(parse_token(header + text[text.index(b".") :]))
 
 
-N, E, X = RSA.jwk["n"], RSA.jwk["e"], EC.jwk["x"]
+N, X = RSA.jwk["n"], EC.jwk["x"]
+
+
+def zero_before(number: str) -> str:
+    """Return the same number with one octet more."""
+    return base64url(b"\0" + base64.urlsafe_b64decode(number + "==")).decode()
+
+
 WEAK = SigningKey.generate("weak", "RS256", bits=1024)
 LARGE_N = base64url(b"\xff" * 2048).decode()
 MEMBERS = ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "k", "x5c", "x5t", "x5t#S256"]
@@ -109,7 +116,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "an even RSA exponent": {**RSA.jwk, "e": "AQAC"},
     "a huge RSA exponent": {**RSA.jwk, "e": N},
     "an even RSA modulus": {**RSA.jwk, "n": base64url(b"\xff" * 255 + b"\xfe").decode()},
-    "an RSA modulus with a leading zero": {**RSA.jwk, "n": "AA" + N},
+    "an RSA modulus with a leading zero": {**RSA.jwk, "n": zero_before(N)},
+    "an RSA exponent with a leading zero": {**RSA.jwk, "e": zero_before("AQAB")},
     "an RSA modulus with padding": {**RSA.jwk, "n": N + "=="},
     "an RSA modulus in plain base64": {**RSA.jwk, "n": "+/" + N[2:]},
     "an RSA modulus that is a number": {**RSA.jwk, "n": 65537},
@@ -117,7 +125,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a point off the curve": {**EC.jwk, "y": X},
     "a point at zero": {**EC.jwk, "x": "A" * 43, "y": "A" * 43},
     "a short coordinate": {**EC.jwk, "x": X[:-4]},
-    "a long coordinate": {**EC.jwk, "x": "AA" + X},
+    "a coordinate with a leading zero": {**EC.jwk, "x": zero_before(X)},
     "no coordinate": without(EC.jwk, "y"),
     "another curve's point": {**without(EC.jwk, "alg"), "crv": "P-384"},
     "a curve without an algorithm here": {**without(EC.jwk, "alg"), "crv": "secp256k1"},
