@@ -303,6 +303,7 @@ class Trial:
         case = self.cases[key] = Case(f"127.1.{number // 250}.{number % 250 + 1}")
         address = self.gateway.address(listener)
         with socket.create_connection(address, timeout=PATIENCE, source_address=(case.source, 0)) as bare:
+            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls is None:
                 case.received = _converse(bare, raw)
             else:
