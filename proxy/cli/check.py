@@ -19,7 +19,7 @@ import typer
 from proxy.config.address import parse_url
 from proxy.config.load import File, LocatedMistake, has_errors, read, render
 from proxy.config.mistake import Location, Mistake
-from proxy.config.schema import AccessLog, Config, DecisionLog
+from proxy.config.schema import Config
 
 if TYPE_CHECKING:
     from proxy.identity.keys import KeySource
@@ -61,20 +61,11 @@ def check(
 
 
 def examine(path: Path) -> File:
-    """Read a config and let every room look at its section; also at what is good of a file with mistakes."""
+    """Read a config and let every room look at its section, as `run` does; no log is opened for it."""
     from proxy.server.runtime import Runtime
-    from proxy.server.snapshot import build_snapshot
+    from proxy.server.snapshot import compile_file
 
-    file = read(path)
-    config = file.config or file.salvaged
-    if config is None:
-        return file
-    # No log is opened: a check that root makes would leave files that the service cannot write to.
-    silent = {"access_log": AccessLog(to="off"), "decision_log": DecisionLog(to="off")}
-    runtime = Runtime()
-    runtime.events = None
-    _, mistakes = build_snapshot(config.model_copy(update=silent), None, runtime)
-    return file.with_mistakes(mistakes)
+    return compile_file(read(path), None, Runtime(recording=False))[1]
 
 
 def _tell(mistakes: list[LocatedMistake], path: Path) -> None:

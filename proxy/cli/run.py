@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from proxy.config.load import read, render
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot, compile_file
 from proxy.server.worker import Worker
@@ -31,8 +32,8 @@ def run(
 
 async def _serve(path: Path) -> int:
     runtime = Runtime()
-    snapshot, lines = compile_file(path, None, runtime)
-    for line in lines:
+    snapshot, file = compile_file(read(path), None, runtime)
+    for line in render(file.mistakes, path):
         sys.stderr.write(line + "\n")
     if snapshot is None:
         return 2

@@ -50,6 +50,16 @@ class RequestHead:
         """Return every value of a header field; `name` is lower-case."""
         return [value for field_name, value in self.headers if field_name == name]
 
+    @property
+    def is_preflight(self) -> bool:
+        """Whether this is a CORS preflight (Fetch standard, section 4.8), which has no body."""
+        return (
+            self.method == b"OPTIONS"
+            and self.framing.kind is BodyKind.NONE
+            and bool(self.values(b"origin"))
+            and bool(self.values(b"access-control-request-method"))
+        )
+
 
 @dataclass(slots=True)
 class ResponseHead:

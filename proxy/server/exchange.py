@@ -202,7 +202,7 @@ class Exchange:
             decision_id=self._ids.decision,
             scheme=connection.scheme,
         )
-        if route.config.cors.preflight == "upstream" and _is_preflight(head):
+        if route.config.cors.preflight == "upstream" and head.is_preflight:
             self._headers = [field for field in self._headers if field[0] not in (b"authorization", b"cookie")]
             return await self._snapshot.authorizer.permit_preflight(inquiry)
         try:
@@ -340,13 +340,3 @@ def _path(head: RequestHead | None, target: Target | None) -> str:
 
 def _text(target: Target) -> str:
     return target.origin_form.decode("ascii")
-
-
-def _is_preflight(head: RequestHead) -> bool:
-    """Recognise a CORS preflight (Fetch standard, section 4.8): OPTIONS, Origin, a requested method, no body."""
-    return (
-        head.method == b"OPTIONS"
-        and head.framing.kind is BodyKind.NONE
-        and bool(head.values(b"origin"))
-        and bool(head.values(b"access-control-request-method"))
-    )

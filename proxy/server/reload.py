@@ -1,6 +1,6 @@
 """A new generation without a restart: on SIGHUP, and when a file that the config names has changed.
 
-The new snapshot is built beside the one that serves, off the event loop. A mistake changes nothing and is told; a good
+The new snapshot is built beside the one that serves. A mistake changes nothing and is told; a good
 one is swapped in by one assignment. What a running process cannot change is refused by name.
 """
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
+from proxy.config.load import read, render
 from proxy.config.schema import Config
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot, compile_file
@@ -88,7 +89,9 @@ class Reloader:
     async def reload(self) -> None:
         """Build and adopt the next snapshot, or keep this one and say why."""
         self._prints = self._look()
-        snapshot, lines = compile_file(self._path, self._runtime.snapshot, self._runtime)
+        file = await asyncio.to_thread(read, self._path)  # a big file takes seconds to read
+        snapshot, file = compile_file(file, self._runtime.snapshot, self._runtime)
+        lines = render(file.mistakes, self._path)
         if snapshot is not None:
             try:
                 await self._adopt(snapshot)

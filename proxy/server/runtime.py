@@ -18,19 +18,28 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """The surroundings of one serving process."""
+    """The surroundings of one serving process.
 
-    __slots__ = ("deadlines", "draining", "events", "in_flight", "metrics", "snapshot", "writers")
+    Args:
+        recording: write records; without, as for a look at a config, no sink is opened.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_recording", "deadlines", "draining", "events", "in_flight", "metrics", "snapshot", "writers")
+
+    def __init__(self, *, recording: bool = True) -> None:
         self.metrics = Metrics()
         self.writers = Writers(self.metrics)
         self.deadlines = Deadlines()
-        self.events: Writer | None = self.writers.open("stdout")
+        self._recording = recording
+        self.events = self.open_log("stdout")
         self.snapshot: Snapshot
         self.draining = False
         self.in_flight = 0
         self.metrics.http_requests_in_flight.set_function(lambda: self.in_flight)
+
+    def open_log(self, to: str) -> Writer | None:
+        """Return the writer of a sink (`stdout`, `off`, a path), or None where nothing is to be written."""
+        return self.writers.open(to) if self._recording else None
 
     def observe(self, event: str, fields: dict[str, Any]) -> None:
         """Write an event record."""

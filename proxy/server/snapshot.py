@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from proxy.config import Mistake
-from proxy.config.load import read, render
+from proxy.config.load import File
 from proxy.config.schema import Config
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.bundle import TrustBundles, load_bundles
@@ -49,23 +48,22 @@ class Snapshot:
 _FIXED = ("admin", "health")
 
 
-def compile_file(path: Path, previous: Snapshot | None, runtime: Runtime) -> tuple[Snapshot | None, list[str]]:
-    """Read a config file and compile it; what `run`, `check` and a reload all do, so that they say the same.
+def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> tuple[Snapshot | None, File]:
+    """Compile a config file that was read; what `run`, `check` and a reload all do, so that they say the same.
+
+    In the event loop's thread: an embedded engine works in the thread alone that made it.
 
     Returns:
-        The snapshot, or None where there is an error; and a line for each mistake and warning, all at once.
+        The snapshot, or None where there is an error; and the file with every mistake and warning, all at once.
     """
-    file = read(path)
-    if file.config is not None:
-        snapshot, mistakes = build_snapshot(file.config, previous, runtime)
-    elif file.salvaged is not None:
-        snapshot, (_, mistakes) = None, _build_rooms(file.salvaged, previous, runtime)
-    else:
-        snapshot, mistakes = None, []
-    if previous is not None and file.config is not None:
+    if file.config is None:
+        _, mistakes = _build_rooms(file.salvaged, previous, runtime) if file.salvaged is not None else (None, [])
+        return None, file.with_mistakes(mistakes)
+    snapshot, mistakes = build_snapshot(file.config, previous, runtime)
+    if previous is not None:
         mistakes = mistakes + _fixed_mistakes(previous.config, file.config)
     file = file.with_mistakes(mistakes)
-    return (snapshot if file.config is not None else None), render(file.mistakes, path)
+    return (snapshot if file.config is not None else None), file
 
 
 def build_snapshot(
@@ -85,7 +83,7 @@ def build_snapshot(
     if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
     bundles, server_tls, issuers, clusters, engine = rooms
-    log = DecisionLog(runtime.writers.open(config.decision_log.to), required=config.decision_log.required)
+    log = DecisionLog(runtime.open_log(config.decision_log.to), required=config.decision_log.required)
     routes = [_route(config, clusters, index) for index in range(len(config.routes))]
     return Snapshot(
         config=config,
@@ -97,7 +95,7 @@ def build_snapshot(
         authorizer=Authorizer(engine, deadline=config.policy.deadline, record=log, metrics=runtime.metrics),
         clusters=clusters,
         routers=_routers(config, routes),
-        access=runtime.writers.open(config.access_log.to),
+        access=runtime.open_log(config.access_log.to),
     ), mistakes
 
 
