@@ -41,8 +41,10 @@ decision := {"allow": true, "reasons": permitting} if {
 
 # Whole decoded segments; `least` is one more than the prefix where the pattern means what is below it alone.
 below(path) if {
-	array.slice(input.request.path_segments, 0, path.length) == path.segments
 	count(input.request.path_segments) >= path.least
+	every index, segment in path.segments {
+		input.request.path_segments[index] == segment
+	}
 }
 
 # The certificate on the connection, never a token's subject.

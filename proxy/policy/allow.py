@@ -97,7 +97,7 @@ def _methods(methods: Iterable[str]) -> dict[str, bool]:
 
 def _path(pattern: str) -> dict[str, Any]:
     segments, below = compile_path(pattern)
-    return {"segments": [*segments], "length": len(segments), "least": len(segments) + below}
+    return {"segments": [*segments], "least": len(segments) + below}
 
 
 def _users(users: Iterable[str]) -> list[dict[str, Any]]:

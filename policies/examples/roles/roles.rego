@@ -42,5 +42,7 @@ held contains role if {
 permits(role) if {
 	some permission in permissions[role]
 	input.request.method in permission.methods
-	array.slice(input.request.path_segments, 0, count(permission.below)) == permission.below
+	every index, segment in permission.below {
+		input.request.path_segments[index] == segment
+	}
 }
