@@ -199,7 +199,7 @@ def _public_key(entry: dict[str, Any]) -> tuple[PublicKey, frozenset[str]]:
     except InvalidKey:
         raise
     except (ValueError, UnsupportedAlgorithm):
-        raise InvalidKey("key must be mathematically sound") from None  # off the curve, even modulus …
+        raise InvalidKey("key must be mathematically sound") from None  # off the curve, even exponent …
     raise InvalidKey("key type must be RSA, EC or OKP")
 
 
@@ -207,8 +207,8 @@ def _rsa_key(entry: dict[str, Any]) -> rsa.RSAPublicKey:
     modulus, exponent = _unsigned(entry, "n"), _unsigned(entry, "e")
     if modulus.bit_length() not in _RSA_BITS:
         raise InvalidKey(f"RSA key must have {_RSA_BITS[0]} to {_RSA_BITS[-1]} bits")
-    if exponent not in _RSA_EXPONENT or not exponent & 1:
-        raise InvalidKey("RSA exponent must be odd, above 65536 and of at most 64 bits")
+    if exponent not in _RSA_EXPONENT:
+        raise InvalidKey("RSA exponent must be above 65536 and of at most 64 bits")
     if not modulus & 1 or _from_roca_generator(modulus):
         raise InvalidKey("RSA modulus must be odd, and not of a broken generator")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()

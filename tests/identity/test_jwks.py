@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import hashlib
 import json
+import math
 from typing import Any
 
 import pytest
@@ -87,6 +88,9 @@ def zero_before(number: str) -> str:
     return base64url(b"\0" + base64.urlsafe_b64decode(number + "==")).decode()
 
 
+# A power of 65537, the 0th, modulo every prime that the generator's moduli are told by.
+ROCA = 1 + 2 * math.prod([11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157])
+ROCA += (ROCA - 1) * ((2**2047) // (ROCA - 1))
 WEAK = SigningKey.generate("weak", "RS256", bits=1024)
 LARGE_N = base64url(b"\xff" * 2048).decode()
 MEMBERS = ["kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "k", "x5c", "x5t", "x5t#S256"]
@@ -116,6 +120,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "an even RSA exponent": {**RSA.jwk, "e": "AQAC"},
     "a huge RSA exponent": {**RSA.jwk, "e": N},
     "an even RSA modulus": {**RSA.jwk, "n": base64url(b"\xff" * 255 + b"\xfe").decode()},
+    "an RSA modulus of the ROCA generator": {**RSA.jwk, "n": base64url(ROCA.to_bytes(256, "big")).decode()},
     "an RSA modulus with a leading zero": {**RSA.jwk, "n": zero_before(N)},
     "an RSA exponent with a leading zero": {**RSA.jwk, "e": zero_before("AQAB")},
     "an RSA modulus with padding": {**RSA.jwk, "n": N + "=="},

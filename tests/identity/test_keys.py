@@ -258,6 +258,10 @@ async def test_an_unknown_key_is_not_answered_by_a_fetch_that_began_before_it_ca
         issuer.keys = [FIRST, SECOND]
         find = asyncio.create_task(issuer.source.find(token(SECOND)))
         await turn()
+        before, issuer.gate = issuer.gate, asyncio.Event()
+        before.set()
+        await turn()
+        assert not find.done()
         issuer.gate.set()
         assert (await find).kid == "second"
 

@@ -138,6 +138,7 @@ DOCUMENTS: dict[str, bytes] = {
     "a number too large to be finite": b'{"a":1e999}',
     "an integer of 65 bits": b'{"a":18446744073709551616}',
     "an integer above 63 bits": b'{"a":9223372036854775808}',
+    "an integer below 63 bits": b'{"a":-9223372036854775809}',
     "an integer of a thousand digits": b'{"a":' + b"9" * 1000 + b"}",
     "a leading zero": b'{"a":01}',
     "hexadecimal": b'{"a":0x1}',
