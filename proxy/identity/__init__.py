@@ -1,4 +1,12 @@
-"""Who is calling: principal · spiffe · bundle · svid · tls · jwks · oidc · token · authenticate.
+"""Who is calling.
+
+    principal                            the nouns: principal, peer
+    spiffe · bundle · svid · tls         workloads: IDs, trust bundles, X.509-SVIDs, handshakes
+    pem · keypair · certificate          certificates and keys on disk, and what is in them
+    authority · pki                      a development CA and a declared PKI
+    token · jwks · claims                users: tokens, keys, what a token says of its subject
+    oidc · keys · issuers                where keys come from, and how they are kept fresh
+    authenticate                         a request's credentials to its principal
 
 An identity is an issuer and a subject. Verification raises; nothing here returns a boolean that could be ignored.
 """
