@@ -1,27 +1,46 @@
 """The embedded engine: Rego in this process, by regorus.
 
-It knows regorus and the policy's files. regorus is fast and not OPA: what it would get wrong is refused at load by
-`analysis`, what could kill it is kept from it by `scalars.check_input`, and a policy that never ends is the business of
-`server/watchdog`, for regorus holds the GIL through an evaluation and has no timer.
+It knows regorus and the policy's files. regorus is fast and is not OPA: what it would get wrong is refused at load by
+`analysis`, what could end the process is kept from it by `scalars`, and a policy that never ends is the business of
+`server/watchdog`, for regorus holds the interpreter lock through an evaluation and has no timer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import regorus
 
-from proxy.config.mistake import Mistake
+from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
 from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_TOO_SLOW, Refused
+from proxy.policy import builtins
+from proxy.policy.analysis import analyse
 from proxy.policy.decision import UNDEFINED
-from proxy.policy.sources import Sources, read_sources
+from proxy.policy.sources import Module, Sources, read_sources
 
-_UNDEFINED_AS_JSON = '"<undefined>"'
+_HERE: Final = ("policy", "path")
+_UNDEFINED_AS_JSON: Final = '"<undefined>"'  # and the JSON of that very string, which `eval_rule` tells apart
+
+# The parser tries a bracket as a literal and as a comprehension, both again inside: twelve levels take 10 ms, twenty a
+# minute.
+_MOST_BRACKETS: Final = 12
+_LENGTHS: Final = {"max_col": 20_000, "max_file_bytes": 4 * 1024**2, "max_lines": 50_000}
+_PROBE: Final = Module("probe.rego", "package ztproxy_probe\n\nready := true\n")
+
+
+def new_engine() -> Any:
+    """Return an empty engine that has our built-ins where its own would not agree with OPA."""
+    engine = regorus.Engine()
+    engine.set_policy_length_config(**_LENGTHS)
+    for name, (arity, function) in builtins.REPLACED.items():
+        engine.add_extension(name, arity, function)
+    return engine
 
 
 def first_lines(error: BaseException) -> str:
@@ -29,50 +48,143 @@ def first_lines(error: BaseException) -> str:
     return str(error).split("\n\nStack backtrace:", 1)[0].strip()
 
 
+_PLACE: Final = re.compile(r"-->\s*(.+:[0-9]+:[0-9]+)$", re.MULTILINE)
+_RULE: Final = re.compile(
+    r"^error: (?:extension '(?P<name>[^']*)' raises Python error: \w+: )?(?P<rule>.*)$", re.MULTILINE
+)
+_VALUE: Final = re.compile(r"`(?![A-Za-z_.]+`)[^`]*`")
+
+
+def told(error: BaseException) -> str:
+    """Return an error of regorus in one line that begins with its place; values of the input are left out."""
+    text = first_lines(error)
+    place, rule = _PLACE.search(text), _RULE.search(text)
+    said = rule["rule"] if rule is not None else text.splitlines()[-1] if text else type(error).__name__
+    if rule is not None and rule["name"]:
+        said = f"{rule['name']}: {said}"
+    said = _VALUE.sub("`…`", said.split(" Got ", 1)[0])
+    return f"{place[1]}: {said}" if place is not None else said
+
+
 class EmbeddedEngine:
     """A compiled policy with its data."""
 
-    __slots__ = ("_deadline", "_engine", "_pristine", "_rules", "revision")
+    __slots__ = ("_engine", "_pristine", "_rules", "deadline", "revision")
 
     def __init__(self, engine: Any, revision: str, deadline: float) -> None:
         self.revision = revision
-        self._pristine = engine  # never evaluated: a panic in the other one cannot have touched it
+        self._pristine = engine  # never evaluated: what failed in a clone of it cannot have touched it
         self._engine = engine.clone()
-        self._deadline = deadline
+        self.deadline = deadline
         self._rules: dict[str, str] = {}
 
     async def evaluate(self, path: str, document: dict[str, Any]) -> object:
         """Return the value of a rule, or `UNDEFINED`; nothing here waits. Raise what `Engine.evaluate` says."""
-        return self.evaluate_now(path, document)
-
-    def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
-        """Do what `evaluate` does, synchronously."""
-        rule = self._rules.get(path) or self._rules.setdefault(path, "data." + path.replace("/", "."))
+        rule = self._rules.get(path)
+        if rule is None:
+            rule = self._rules[path] = "data." + path.replace("/", ".")
         began = time.monotonic()
         try:
             self._engine.set_input(document)
-        except TypeError:
-            # The input of the request before would still be set: nothing may be evaluated now.
-            self._engine = self._pristine.clone()
-            raise Refused(INPUT_REFUSED, "input must hold JSON values alone") from None
-        try:
             text = self._engine.eval_rule_as_json(rule)
             undefined = text == _UNDEFINED_AS_JSON and self._engine.eval_rule(rule) is None
+        except TypeError:
+            # The engine still has the input of the request before; the new clone has none.
+            raise self._failed(Refused(INPUT_REFUSED, "the input's values must be JSON")) from None
         except Exception as error:
-            self._engine = self._pristine.clone()
-            raise Refused(POLICY_FAILED, first_lines(error)) from None
+            raise self._failed(Refused(POLICY_FAILED, told(error))) from None
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
-            self._engine = self._pristine.clone()
-            raise Refused(POLICY_PANICKED, first_lines(error)) from None
+            raise self._failed(Refused(POLICY_PANICKED, told(error))) from None
         took = time.monotonic() - began
-        if took > self._deadline:
-            raise Refused(POLICY_TOO_SLOW, f"evaluation took {took * 1000:.0f} ms")
+        if took > self.deadline:
+            raise Refused(POLICY_TOO_SLOW, f"the evaluation took {took * 1000:.0f} ms")
         return UNDEFINED if undefined else json.loads(text)
+
+    def _failed(self, refused: Refused) -> Refused:
+        """Return a refusal, with an engine in place that no failure has touched."""
+        self._engine = self._pristine.clone()
+        return refused
 
     async def close(self) -> None:
         """There is nothing to let go."""
+
+
+def build_embedded(
+    config: Config, data: Mapping[str, Any], entry_points: Mapping[str, Location], previous: object
+) -> tuple[EmbeddedEngine | None, list[Mistake]]:
+    """Compile the policy of a config, or say what is wrong with it; `build_engine` says what the arguments are."""
+    sources, mistakes = read_sources(config.policy.path)
+    if sources is None:
+        return None, mistakes
+    for root in sources.data.keys() & data.keys():
+        mistakes.append(Mistake(_HERE, f"data.{root} is ztproxy's own: it holds the routes"))
+    whole = {**sources.data, **data}
+    engine, faults, undefined = compile_policy(sources.modules, whole, list(entry_points))
+    mistakes += [Mistake(_HERE, fault) for fault in faults]
+    mistakes += [Mistake(entry_points[point], f"no rule of the policy defines {point}") for point in sorted(undefined)]
+    if engine is None or mistakes:
+        return None, mistakes
+    revision = revision_of(sources, whole)
+    deadline = config.policy.deadline
+    if isinstance(previous, EmbeddedEngine) and (previous.revision, previous.deadline) == (revision, deadline):
+        return previous, []
+    return EmbeddedEngine(engine, revision, deadline), []
+
+
+def compile_policy(
+    modules: list[Module], data: Mapping[str, Any], entry_points: list[str]
+) -> tuple[Any | None, list[str], set[str]]:
+    """Load modules and data into an engine, once all is known to be right.
+
+    Returns:
+        The engine, or None; what is wrong, each with its place; the entry points that no rule defines.
+    """
+    engine = new_engine()
+    faults = [fault for module in modules if (fault := _nesting_fault(module)) is not None]
+    if not faults:
+        faults = [fault for module in modules if (fault := _load_fault(engine.add_policy, module.name, module.text))]
+    if faults:
+        return None, faults, set()
+    try:
+        trees = json.loads(engine.get_ast_as_json())
+    except RecursionError:
+        return None, ["an expression of the policy must not have so many parts"], set()
+    problems, undefined = analyse(trees, data, entry_points)
+    faults = [str(problem) for problem in problems]
+    if not faults and (fault := _load_fault(engine.add_data, data) or _probe_fault(engine)):
+        faults = [fault]
+    return (None if faults else engine), faults, undefined
+
+
+def _load_fault(add: Any, *what: object) -> str | None:
+    try:
+        add(*what)
+    except Exception as error:  # regorus has RuntimeError for everything
+        return told(error)
+    return None
+
+
+def _probe_fault(engine: Any) -> str | None:
+    """Return what the engine finds when it prepares all rules, which it does on the first evaluation of any."""
+    probe = engine.clone()
+    return _load_fault(probe.add_policy, _PROBE.name, _PROBE.text) or _load_fault(
+        probe.eval_rule, "data.ztproxy_probe.ready"
+    )
+
+
+def _nesting_fault(module: Module) -> str | None:
+    depth = 0
+    for number, line in enumerate(module.text.splitlines(), start=1):
+        for character in line:
+            if character in "[{":
+                depth += 1
+                if depth > _MOST_BRACKETS:
+                    return f"{module.name}:{number}:1: brackets must not nest more than {_MOST_BRACKETS} deep"
+            elif character in "]}":
+                depth = max(depth - 1, 0)
+    return None
 
 
 def revision_of(sources: Sources, data: Mapping[str, Any]) -> str:
@@ -83,21 +195,3 @@ def revision_of(sources: Sources, data: Mapping[str, Any]) -> str:
         digest.update(module.text.encode())
     digest.update(json.dumps(data, sort_keys=True).encode())
     return f"sha256:{digest.hexdigest()}"
-
-
-def build_embedded(
-    config: Config, data: Mapping[str, Any], previous: object
-) -> tuple[EmbeddedEngine | None, list[Mistake]]:
-    """Compile the policy of a config, or say what is wrong with it; `build_engine` says what the arguments are."""
-    sources, mistakes = read_sources(config.policy.path)
-    if sources is None:
-        return None, mistakes
-    whole = {**sources.data, **data}
-    engine = regorus.Engine()
-    try:
-        for module in sources.modules:
-            engine.add_policy(module.name, module.text)
-        engine.add_data(whole)
-    except RuntimeError as error:
-        return None, [*mistakes, Mistake(("policy", "path"), first_lines(error))]
-    return EmbeddedEngine(engine, revision_of(sources, whole), config.policy.deadline), mistakes

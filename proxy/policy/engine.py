@@ -62,4 +62,4 @@ def build_engine(
     """
     from proxy.policy.embedded import build_embedded
 
-    return build_embedded(config, data, previous)
+    return build_embedded(config, data, entry_points(config), previous)

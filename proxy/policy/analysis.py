@@ -1,0 +1,318 @@
+"""What a policy must not ask of the embedded engine: its syntax tree is walked at load, and mistakes name the place.
+
+regorus loads what OPA refuses, answers some things in another way, and can end the process. So everything that it is
+asked is known here: calls, variables, recursion, what stands under `not`. Where it is in doubt whether the two engines
+agree, the policy is refused with the way out, `engine: opa`. It knows the tree's shape (`syntax`) and no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from proxy.policy import builtins
+from proxy.policy.callgraph import Rules, find_recursion
+from proxy.policy.negation import Definedness
+from proxy.policy.patterns import PatternError, check_regex
+from proxy.policy.safety import Safety, Scope, Statement
+from proxy.policy.syntax import (
+    Module,
+    Node,
+    Path,
+    Problem,
+    Rule,
+    Unreadable,
+    children,
+    part,
+    read_module,
+    reference,
+    span_of,
+    walk,
+)
+
+_OPA: Final = "use engine: opa"
+_ROOTS: Final = frozenset({"input", "data"})
+
+
+def analyse(trees: list[Node], data: Mapping[str, Any], entry_points: Iterable[str]) -> tuple[list[Problem], set[str]]:
+    """Return what is wrong with a policy.
+
+    Args:
+        trees: the syntax trees of all its modules.
+        data: the whole of its data.
+        entry_points: rules that decide, such as `ztproxy/authz/decision`.
+
+    Returns:
+        The problems, by file and place, and those of the entry points that no rule defines.
+    """
+    try:
+        return _Analysis([read_module(tree) for tree in trees], data).run(list(entry_points))
+    except Unreadable as unreadable:
+        return [Problem("policy", 1, 1, f"{unreadable}; the analysis must know every construct; {_OPA}")], set()
+    except RecursionError:
+        return [Problem("policy", 1, 1, f"an expression must not nest so deep; {_OPA}")], set()
+
+
+class _Analysis:
+    """One policy under analysis."""
+
+    def __init__(self, modules: list[Module], data: Mapping[str, Any]) -> None:
+        self._modules = modules
+        self._data = data
+        self._rules = Rules(modules)
+        self._problems: list[Problem] = []
+
+    def run(self, entry_points: list[str]) -> tuple[list[Problem], set[str]]:
+        self._problems += self._rules.conflicts(self._data)
+        for module in self._modules:
+            self._problems += module.bad_imports
+            self._module(module)
+        self._problems += find_recursion(self._rules)
+        undefined = {point for point in entry_points if not self._rules.defines(tuple(point.split("/")))}
+        ordered = sorted(
+            set(self._problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.rule)
+        )
+        return ordered, undefined
+
+    def _module(self, module: Module) -> None:
+        if module.rules:
+            checker = _Checker(module, self._rules, self._problems)
+            for rule in module.rules:
+                checker.check(rule)
+
+
+class _Checker:
+    """Checks the rules of one module, statement by statement."""
+
+    def __init__(self, module: Module, rules: Rules, problems: list[Problem]) -> None:
+        self._module = module
+        self._rules = rules
+        self._problems = problems
+        self._rule = module.rules[0]
+        names = frozenset({*rules.names_in(module.package), *module.imports, *_ROOTS})
+        self._safety = Safety(module, names, report=problems.append, visit=self._statement, has_output=self._has_output)
+        self._definedness = Definedness(rules, module, self._callee)
+
+    def check(self, rule: Rule) -> None:
+        self._rule = rule
+        for argument in rule.arguments:
+            self._argument(argument)
+        self._safety.check(rule)
+
+    def _argument(self, pattern: Node) -> None:
+        for node in walk(pattern):
+            kind, content = part(node)
+            if kind == "Var" and content["value"] in _ROOTS:
+                self._report(node, f"an argument must not be called {content['value']}")
+            elif kind == "Object":
+                self._report(node, f"an argument must not take an object apart: OPA wants its keys exactly; {_OPA}")
+            elif kind not in ("Var", "Array", "String", "RawString", "Number", "Bool", "Null"):
+                self._report(node, f"an argument must be a variable, a constant or an array of them; {_OPA}")
+
+    # --- statements
+
+    def _statement(self, statement: Statement, scope: Scope) -> None:
+        kind, content = statement.kind, statement.content
+        for modifier in statement.modifiers:
+            self._modifier(modifier, scope)
+        for root in statement.roots():
+            self._expression(root, scope)
+        if kind == "SomeIn":
+            for pattern in (content["key"], content["value"]):
+                if pattern is not None:
+                    self._pattern(pattern)
+        elif kind == "Expr":
+            self._positive(content["expr"], scope)
+        elif kind == "NotExpr":
+            self._negative(content["expr"], scope)
+        for node in self._values(statement):
+            self._membership_value(node, scope)
+
+    def _positive(self, expression: Node, scope: Scope) -> None:
+        kind, content = part(expression)
+        if kind != "AssignExpr":
+            return
+        if content["op"] == "ColEq":
+            self._target(content["lhs"])
+            return
+        for side in (content["lhs"], content["rhs"]):
+            for node in walk(side):
+                if part(node)[0] == "Object" and self._binds(node, scope):
+                    self._report(node, f"= must not take an object apart: OPA wants its keys exactly; {_OPA}")
+
+    def _binds(self, node: Node, scope: Scope) -> bool:
+        """Tell whether an object literal might be a pattern: it has a variable outside brackets and calls."""
+        fields = part(node)[1]["fields"]
+        return any(part(value)[0] == "Var" and scope.is_local(part(value)[1]["value"]) for _, _, value in fields)
+
+    def _negative(self, expression: Node, scope: Scope) -> None:
+        if part(expression)[0] == "AssignExpr" and part(expression)[1]["op"] == "ColEq":
+            self._report(expression, "not must not be followed by an assignment")
+        elif (culprit := self._definedness.under_not(expression, scope)) is not None:
+            self._report(
+                culprit,
+                "what may be undefined must not stand inside an operation under not: OPA then fails the whole body, "
+                "this engine the operation alone; assign it to a variable before",
+            )
+
+    def _target(self, pattern: Node) -> None:
+        kind, content = part(pattern)
+        if kind == "Array":
+            for item in content["items"]:
+                self._target(item)
+        elif kind == "Object":
+            self._report(pattern, f":= must not take an object apart: OPA wants its keys exactly; {_OPA}")
+        elif kind != "Var":
+            self._report(pattern, ":= must have variables on its left side")
+        elif content["value"] in _ROOTS:
+            self._report(pattern, f"a variable must not be called {content['value']}")
+
+    def _pattern(self, pattern: Node) -> None:
+        for node in walk(pattern):
+            kind, content = part(node)
+            if kind == "Object":
+                self._report(node, f"some must not take an object apart: OPA wants its keys exactly; {_OPA}")
+            elif kind == "Var" and content["value"] in _ROOTS:
+                self._report(node, f"a variable must not be called {content['value']}")
+
+    def _modifier(self, modifier: Node, scope: Scope) -> None:
+        head, steps = reference(modifier["refr"])
+        kind, content = part(head)
+        names = (content["value"] if kind == "Var" else "", *(step for step in steps if isinstance(step, str)))
+        if len(names) != len(steps) + 1 or names[0] not in self._known(scope):
+            self._problems.append(
+                self._module.problem(
+                    modifier["span"], f"with must replace input, data or a function of the policy; {_OPA}"
+                )
+            )
+
+    def _known(self, scope: Scope) -> frozenset[str]:
+        return scope.global_names - scope.declared
+
+    # --- expressions
+
+    def _expression(self, root: Node, scope: Scope) -> None:
+        for node in walk(root):
+            kind, content = part(node)
+            if kind == "Call":
+                self._call(node, content, scope)
+            elif kind == "UnaryExpr":
+                self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
+            elif kind == "Membership" and content["key"] is not None:
+                self._report(node, f"in must not have a key: OPA finds it in a set too; {_OPA}")
+        for node in _references(root):
+            self._reference(node, scope)
+
+    def _reference(self, node: Node, scope: Scope) -> None:
+        path = self._rules.data_path(node, self._module, scope)
+        if path is None:
+            return
+        self._rules.refers(self._rule, path)
+        if (whole := self._rules.half_way(path)) is not None:
+            self._report(
+                node, f"a reference must not stop above {whole.name}: OPA shows what is undefined there; {_OPA}"
+            )
+
+    def _values(self, statement: Statement) -> Iterator[Node]:
+        """Yield each `in` whose value is used; as a statement of its own, undefined and false are the same."""
+        plain = (
+            part(statement.content["expr"])[1]
+            if statement.kind in ("Expr", "NotExpr") and not statement.is_head
+            else None
+        )
+        for root in statement.roots():
+            for node in walk(root):
+                kind, content = part(node)
+                if kind == "Membership" and content is not plain:
+                    yield node
+
+    def _membership_value(self, node: Node, scope: Scope) -> None:
+        content = part(node)[1]
+        if not all(self._definedness.defined(content[name], scope) for name in ("value", "collection")):
+            self._report(
+                node,
+                "the value of in must not be used where a side may be undefined: OPA has undefined there, this engine "
+                "false; assign the side to a variable before, or make it a statement",
+            )
+
+    # --- calls
+
+    def _callee(self, call: Node, scope: Scope) -> tuple[str | None, Path | None]:
+        """Return the built-in's name or the function's path that a call means; neither: nothing is called so."""
+        head, steps = reference(call["fcn"])
+        kind, content = part(head)
+        if kind != "Var" or not all(isinstance(step, str) for step in steps):
+            return None, None
+        names = (content["value"], *(step for step in steps if isinstance(step, str)))
+        if names[0] in scope.declared:
+            return None, None
+        if names[0] == "data":
+            return None, names[1:]
+        if names[0] in self._module.imports:
+            path = self._module.imports[names[0]] + names[1:]
+            return None, path[1:] if path[0] == "data" else None
+        if names[0] in self._rules.names_in(self._module.package):
+            return None, self._module.package + names
+        return ".".join(names), None
+
+    def _arity(self, call: Node, scope: Scope) -> int | None:
+        name, path = self._callee(call, scope)
+        if name is not None:
+            return builtins.ARITY.get(name)
+        return self._rules.arity(path) if path is not None else None
+
+    def _has_output(self, call: Node, scope: Scope) -> bool:
+        arity = self._arity(call, scope)
+        return arity is not None and len(call["params"]) == arity + 1
+
+    def _call(self, node: Node, content: Node, scope: Scope) -> None:
+        name, path = self._callee(content, scope)
+        if name is not None and name not in builtins.ARITY:
+            self._report(node, builtins.refusal_of(name))
+            return
+        arity = self._arity(content, scope)
+        if arity is None:
+            self._report(node, "what is called must be a function, by its name")
+        elif len(content["params"]) not in (arity, arity + 1):
+            self._report(node, f"the function takes {arity} arguments, not {len(content['params'])}")
+        if path is not None:
+            self._rules.refers(self._rule, path)
+        if name is not None:
+            self._builtin(node, name, content["params"])
+
+    def _builtin(self, node: Node, name: str, params: list[Node]) -> None:
+        if name == "walk" and len(params) != 2:
+            self._report(node, "walk must be called as walk(x, [path, value]): its value is always undefined here")
+        index = builtins.PATTERN_ARGUMENT.get(name)
+        if index is None or index >= len(params):
+            return
+        kind, content = part(params[index])
+        if kind not in ("String", "RawString"):
+            self._report(params[index], f"the pattern of {name} must be written out here; {_OPA}")
+            return
+        try:
+            check_regex(content["value"])
+        except PatternError as error:
+            self._report(params[index], f"{error}, or {_OPA}")
+
+    def _report(self, node: Node, rule: str) -> None:
+        self._problems.append(self._module.problem(span_of(node), rule))
+
+
+def _references(root: Node) -> Iterator[Node]:
+    """Yield each reference and variable of an expression, longest first and not its beginnings again."""
+    kind, _ = part(root)
+    if kind == "Var":
+        yield root
+    elif kind in ("RefDot", "RefBrack"):
+        head, steps = reference(root)
+        if part(head)[0] == "Var":
+            yield root
+        else:
+            yield from _references(head)
+        for step in steps:
+            if not isinstance(step, str):
+                yield from _references(step)
+    else:
+        for child in children(root):
+            yield from _references(child)

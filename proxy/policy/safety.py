@@ -1,0 +1,345 @@
+"""Whether every variable of a policy is bound: OPA's rule at compile time, which regorus applies when a branch runs.
+
+A statement may be evaluated once what it needs is bound, and may bind more; statements are taken in any order until
+none is left, or until none of the rest can be. Comprehensions and `every` are scopes of their own, which need whatever
+they share with the query around them. A variable in a reference's brackets is bound there; one under `not` never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.policy.syntax import (
+    COMPREHENSIONS,
+    Module,
+    Node,
+    Problem,
+    Query,
+    Rule,
+    Unreadable,
+    children,
+    expressions,
+    literals,
+    part,
+    reference,
+    span_of,
+    terms,
+    walk,
+)
+
+Names = frozenset[str]
+_NONE: Names = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What an expression needs to be bound, what it binds, and whether a `_` in it runs over something."""
+
+    needs: Names = _NONE
+    gives: Names = _NONE
+    iterates: bool = False
+
+    def __or__(self, other: Flow) -> Flow:
+        return Flow(self.needs | other.needs, self.gives | other.gives, self.iterates or other.iterates)
+
+    def negated(self, bound: Names) -> Flow:
+        """Return the flow under `not`, where nothing is bound."""
+        return Flow(self.needs | (self.gives - bound) | (frozenset("_") if self.iterates else _NONE))
+
+
+_NOTHING = Flow()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What names mean at one place of a rule.
+
+    Args:
+        module: the file.
+        global_names: rules of the package, imports, `input` and `data`.
+        declared: variables declared here or around.
+        bound: variables that have a value by now.
+        visible: variables of this query and of those around it, bound or not.
+    """
+
+    module: Module
+    global_names: Names
+    declared: Names = _NONE
+    bound: Names = _NONE
+    visible: Names = _NONE
+
+    def is_local(self, name: str) -> bool:
+        """Tell whether a name is a variable here."""
+        return name in self.declared or name not in self.global_names
+
+    def inside(self, declared: Names) -> Scope:
+        """Return the scope of a query in which names are declared: they hide the ones around."""
+        return Scope(
+            self.module,
+            self.global_names,
+            self.declared | declared,
+            self.bound - declared,
+            self.visible - declared,
+        )
+
+
+@dataclass(slots=True)
+class Statement:
+    """One statement, or an expression of the rule's head, which binds like one."""
+
+    kind: str
+    content: Any
+    modifiers: list[Node] = field(default_factory=list)
+    is_head: bool = False
+
+    def roots(self) -> list[Node]:
+        return [*expressions(self.kind, self.content), *(modifier["as"] for modifier in self.modifiers)]
+
+
+Visit = Callable[[Statement, Scope], None]
+HasOutput = Callable[[Node, Scope], bool]
+
+
+class Safety:
+    """Checks the rules of one module.
+
+    Args:
+        global_names: what is no variable in this module.
+        report: takes each problem.
+        visit: is called with each statement and the scope in which everything that it needs is bound.
+        has_output: tells whether a call's last argument is unified with its value.
+    """
+
+    __slots__ = ("_has_output", "_module", "_report", "_scope", "_visit")
+
+    def __init__(
+        self,
+        module: Module,
+        global_names: Names,
+        *,
+        report: Callable[[Problem], None],
+        visit: Visit,
+        has_output: HasOutput,
+    ) -> None:
+        self._module = module
+        self._scope = Scope(module, global_names)
+        self._report = report
+        self._visit = visit
+        self._has_output = has_output
+
+    def check(self, rule: Rule) -> None:
+        """Report every unsafe variable of a rule."""
+        arguments: list[str] = []
+        for argument in rule.arguments:
+            arguments += self._pattern_names(argument)
+        if len(set(arguments)) < len(arguments):
+            self._problem(rule.span, "arguments must not have a name twice")
+        names = frozenset(arguments)
+        scope = self._scope.inside(names)
+        scope = Scope(scope.module, scope.global_names, scope.declared, names, names)
+        keys = [node for node in (rule.key, *rule.steps) if node is not None and not isinstance(node, str)]
+        bodies = rule.bodies or [(None, {"stmts": []})]
+        for index, (value, query) in enumerate(bodies):
+            head = value if value is not None or index else rule.value
+            self._query(query, scope, [*keys, *([] if head is None else [head])])
+
+    def _query(self, query: Query, scope: Scope, heads: list[Node]) -> None:
+        scope = scope.inside(self._declared(query))
+        statements = _statements(query, heads)
+        mentioned = frozenset(name for statement in statements for name in self._mentioned(statement.roots(), scope))
+        scope = Scope(
+            scope.module, scope.global_names, scope.declared, scope.bound, scope.visible | scope.bound | mentioned
+        )
+        scope = self._placed(statements, scope)
+        for statement in statements:
+            self._visit(statement, scope)
+            for inner, inside, inner_heads in self._closures(statement, scope):
+                self._query(inner, inside, inner_heads)
+
+    def _placed(self, statements: list[Statement], scope: Scope) -> Scope:
+        """Return the scope in which all statements have been evaluated; report those that cannot be."""
+        rest = list(statements)
+        while rest:
+            waiting: list[tuple[Statement, Flow]] = []
+            for statement in rest:
+                flow = self._flow_of(statement, scope)
+                if flow.needs - flow.gives <= scope.bound:
+                    scope = _binding(scope, flow.gives)
+                else:
+                    waiting.append((statement, flow))
+            if len(waiting) == len(rest):
+                return self._unsafe(waiting, scope)
+            rest = [statement for statement, _ in waiting]
+        return scope
+
+    def _unsafe(self, waiting: list[tuple[Statement, Flow]], scope: Scope) -> Scope:
+        told: set[str] = set()
+        for statement, flow in waiting:
+            for name in sorted(flow.needs - flow.gives - scope.bound - told):
+                told.add(name)
+                self._problem(_span(statement), f"variable {name} is unsafe: nothing binds it")
+        return _binding(scope, frozenset().union(*(flow.needs | flow.gives for _, flow in waiting)))
+
+    def _flow_of(self, statement: Statement, scope: Scope) -> Flow:
+        flow = _NOTHING
+        for modifier in statement.modifiers:
+            flow |= self._flow(modifier["as"], scope)
+        kind, content = statement.kind, statement.content
+        if kind == "NotExpr":
+            return flow | self._flow(content["expr"], scope).negated(scope.bound)
+        if kind == "Every":
+            declared = self._every_names(content)
+            return flow | self._flow(content["domain"], scope) | self._closed(content["query"], [], declared, scope)
+        if kind == "SomeIn":
+            for pattern in (content["key"], content["value"]):
+                if pattern is not None:
+                    flow |= self._binding_flow(pattern, scope)
+            return flow | self._flow(content["collection"], scope)
+        for node in expressions(kind, content):
+            flow |= self._flow(node, scope)
+        return flow
+
+    def _flow(self, node: Node, scope: Scope) -> Flow:
+        kind, content = part(node)
+        if kind == "Var":
+            name = content["value"]
+            return Flow(frozenset({name})) if scope.is_local(name) else _NOTHING
+        if kind in ("RefDot", "RefBrack"):
+            return self._reference_flow(node, scope)
+        if kind in COMPREHENSIONS:
+            return self._closed(content["query"], terms(node), _NONE, scope)
+        if kind == "AssignExpr":
+            if content["op"] == "ColEq":
+                return self._binding_flow(content["lhs"], scope) | self._flow(content["rhs"], scope)
+            return self._unified(content["lhs"], content["rhs"], scope)
+        flow, inputs = _NOTHING, list(children(node))
+        if kind == "Call" and self._has_output(content, scope):
+            flow = self._binding_flow(inputs.pop(), scope)
+        for child in inputs:
+            flow |= self._flow(child, scope)
+        return flow
+
+    def _reference_flow(self, node: Node, scope: Scope) -> Flow:
+        head, steps = reference(node)
+        flow = self._flow(head, scope)
+        for step in steps:
+            if not isinstance(step, str):
+                flow |= self._binding_flow(step, scope)
+        return flow
+
+    def _binding_flow(self, pattern: Node, scope: Scope) -> Flow:
+        """Return the flow of a pattern: a variable in it is bound by it."""
+        kind, content = part(pattern)
+        if kind == "Var":
+            name = content["value"]
+            if name == "_":
+                return Flow(iterates=True)
+            return Flow(gives=frozenset({name})) if scope.is_local(name) else _NOTHING
+        if kind == "Array":
+            flow = _NOTHING
+            for item in content["items"]:
+                flow |= self._binding_flow(item, scope)
+            return flow
+        return self._flow(pattern, scope)
+
+    def _unified(self, left: Node, right: Node, scope: Scope) -> Flow:
+        """Return the flow of `left = right`: a side that is all bound binds the other."""
+        (left_kind, left_content), (right_kind, right_content) = part(left), part(right)
+        if left_kind == right_kind == "Array" and len(left_content["items"]) == len(right_content["items"]):
+            flow = _NOTHING
+            for pair in zip(left_content["items"], right_content["items"], strict=True):
+                flow |= self._unified(*pair, scope)
+            return flow
+        left_flow, right_flow = self._flow(left, scope), self._flow(right, scope)
+        if right_flow.needs - right_flow.gives <= scope.bound:
+            return self._binding_flow(left, scope) | right_flow
+        return self._binding_flow(right, scope) | left_flow
+
+    def _closed(self, query: Query, heads: list[Node], declared: Names, scope: Scope) -> Flow:
+        """Return the flow of a closure: it needs whatever it shares with the query around it, and binds nothing."""
+        names = frozenset(self._mentioned_in(query, heads, scope.inside(declared))) - declared
+        return Flow(names & scope.visible)
+
+    def _mentioned(self, nodes: Iterable[Node], scope: Scope) -> Iterator[str]:
+        """Yield the variables of expressions, those of closures left out."""
+        for root in nodes:
+            for node in walk(root):
+                kind, content = part(node)
+                if kind == "Var" and content["value"] != "_" and scope.is_local(content["value"]):
+                    yield content["value"]
+
+    def _mentioned_in(self, query: Query, heads: list[Node], scope: Scope) -> Iterator[str]:
+        """Yield the variables of a closure that it does not declare, inner closures included."""
+        declared = self._declared(query)
+        scope = scope.inside(declared)
+        statements = _statements(query, heads)
+        for statement in statements:
+            for name in self._mentioned(statement.roots(), scope):
+                if name not in declared:
+                    yield name
+            for inner, inside, inner_heads in self._closures(statement, scope):
+                hidden = inside.declared - scope.declared
+                yield from (
+                    name for name in self._mentioned_in(inner, inner_heads, inside) if name not in hidden | declared
+                )
+
+    def _closures(self, statement: Statement, scope: Scope) -> Iterator[tuple[Query, Scope, list[Node]]]:
+        """Yield each closure of a statement: its query, the scope around it, and what it makes."""
+        for root in statement.roots():
+            for node in walk(root):
+                if part(node)[0] in COMPREHENSIONS:
+                    yield part(node)[1]["query"], scope, terms(node)
+        if statement.kind == "Every":
+            declared = self._every_names(statement.content)
+            inside = scope.inside(declared)
+            yield statement.content["query"], _binding(inside, declared), []
+
+    def _every_names(self, content: Node) -> Names:
+        spans = [span for span in (content["key"], content["value"]) if span is not None]
+        return frozenset(self._module.name_at(span) for span in spans)
+
+    def _declared(self, query: Query) -> Names:
+        """Return the names that a query declares, with `some` or `:=`."""
+        names: list[str] = []
+        for kind, content, _ in literals(query):
+            if kind == "SomeVars":
+                names += [self._module.name_at(span) for span in content["vars"]]
+            elif kind == "SomeIn":
+                for pattern in (content["key"], content["value"]):
+                    names += self._pattern_names(pattern) if pattern is not None else []
+            elif kind == "Expr":
+                node_kind, assignment = part(content["expr"])
+                if node_kind == "AssignExpr" and assignment["op"] == "ColEq":
+                    names += self._pattern_names(assignment["lhs"])
+        return frozenset(names)
+
+    def _pattern_names(self, pattern: Node) -> list[str]:
+        kind, content = part(pattern)
+        if kind == "Var":
+            return [content["value"]] if content["value"] != "_" else []
+        if kind == "Array":
+            return [name for item in content["items"] for name in self._pattern_names(item)]
+        return []
+
+    def _problem(self, span: Node, rule: str) -> None:
+        self._report(self._module.problem(span, rule))
+
+
+def _statements(query: Query, heads: list[Node]) -> list[Statement]:
+    return [Statement(*literal) for literal in literals(query)] + [
+        Statement("Expr", {"expr": head}, is_head=True) for head in heads
+    ]
+
+
+def _binding(scope: Scope, names: Names) -> Scope:
+    names = names - {"_"}
+    return Scope(scope.module, scope.global_names, scope.declared, scope.bound | names, scope.visible | names)
+
+
+def _span(statement: Statement) -> Node:
+    roots = statement.roots()
+    if not roots:
+        raise Unreadable("a statement without an expression cannot be unsafe")
+    return span_of(roots[0])
