@@ -102,7 +102,14 @@ def test_an_opa_of_that_version_is_not_installed_again(machine: Path) -> None:
     assert not (machine / "installed").exists()
 
 
-def test_without_npm_the_provider_is_named_once_and_nothing_fails(machine: Path) -> None:
+@pytest.mark.parametrize("version", [None, "v18.20.4", "v20.20.2"])
+def test_without_npm_and_a_recent_node_the_provider_is_named_once_and_nothing_fails(
+    machine: Path, version: str | None
+) -> None:
+    if version is not None:
+        command(machine, "node", f"echo {version}")
+    if version == "v18.20.4":
+        command(machine, "npm", "exit 1")
     ran = make(machine, "oidc-provider")
     assert ran.returncode == 0
     assert ran.stderr.count("absent: npm's oidc-provider") == 1
