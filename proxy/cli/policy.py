@@ -45,7 +45,8 @@ def run(
 ) -> None:
     """Run the tests of policies: every rule called test_… in files called …_test.rego.
 
-    What is tested is what `ztproxy run` would load, on the engine that it would use. Exit status: 0 when all passed,
+    What is tested is what `ztproxy run` would load, on the engine that it would use, and what it would refuse does not
+    run. Exit status: 0 when all passed,
     1 when one did not, 2 when they could not run or there is none.
 
     Example: ztproxy policy test -v policies/
@@ -79,8 +80,6 @@ def _as_json(result: Result) -> dict[str, object]:
         out["fail"] = True
     if result.outcome == "error":
         out["error"] = {"message": result.message}
-    if result.output:
-        out["output"] = result.output
     return out
 
 
@@ -104,8 +103,8 @@ def _lines(result: Result) -> Iterable[str]:
     yield f"{test.package}.{test.name}: {result.outcome.upper()} ({result.duration_ns / 1000:.0f}µs)"
     if result.outcome != "pass":
         yield f"  {test.file}:{test.line}"
-    for line in (*result.message.splitlines(), *result.output.splitlines()):
-        yield f"  {line}"
+    if result.message:
+        yield f"  {result.message}"
 
 
 @app.command()

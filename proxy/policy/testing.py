@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import regorus
-
-from proxy.policy.embedded import first_lines
-from proxy.policy.sources import Module, read_sources
+from proxy.policy.embedded import compile_policy, told
+from proxy.policy.sources import Module, Sources, read_sources
 
 PREFIX = "test_"
 SUFFIX = "_test.rego"
@@ -46,14 +44,12 @@ class Result:
         outcome: `pass`; `fail`, for it is not true; or `error`, for it could not be evaluated.
         duration_ns: nanoseconds.
         message: of an error.
-        output: what `print` said.
     """
 
     test: Found
     outcome: Literal["pass", "fail", "error"]
     duration_ns: int
     message: str = ""
-    output: str = ""
 
 
 def run_tests(paths: Iterable[Path]) -> list[Result]:
@@ -62,48 +58,50 @@ def run_tests(paths: Iterable[Path]) -> list[Result]:
     Raises:
         CannotRun: a path does not exist, a file does not load, or there is no test.
     """
-    engine = _load(paths)
+    modules, data = _read(paths)
+    engine, faults, _ = compile_policy(modules, data, [])
+    if engine is None:
+        raise CannotRun(*faults)
     tests = find_tests(json.loads(engine.get_ast_as_json()))
     if not tests:
         raise CannotRun(f"no test was found: tests are rules called {PREFIX}… in files called …{SUFFIX}")
     return [_run(engine, test) for test in tests]
 
 
-def _load(paths: Iterable[Path]) -> Any:
-    engine = regorus.Engine()
-    engine.set_gather_prints(True)
-    complaints: list[str] = []
+def _read(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
     modules: dict[Path, Module] = {}
-    for path in paths:
+    data: dict[str, Any] = {}
+    complaints: list[str] = []
+    for path in dict.fromkeys(paths):
         if not path.exists():
             complaints.append(f"{path}: there is no such file or folder")
             continue
-        sources, mistakes = read_sources(path)
+        tests, rest = _rego_files(path)
+        for file in tests:
+            try:
+                modules.setdefault(file.resolve(), Module(str(file), file.read_text(encoding="utf-8")))
+            except UnicodeDecodeError:
+                complaints.append(f"{file}: must be utf-8")
+            except OSError as error:
+                complaints.append(f"{file}: {error.strerror or 'cannot be read'}")
+        sources, mistakes = read_sources(path) if rest else (Sources(), [])
         complaints += [mistake.rule for mistake in mistakes]
-        for module in (*(sources.modules if sources else ()), *_test_modules(path)):
+        for module in sources.modules if sources else ():
             modules.setdefault(Path(module.name).resolve(), module)
-        if sources is not None:
-            complaints += _complaint(engine.add_data, sources.data)
-    for module in modules.values():
-        complaints += _complaint(engine.add_policy, module.name, module.text)
+        for key, value in sources.data.items() if sources else ():
+            if data.setdefault(key, value) is not value:
+                complaints.append(f"{path}: data.{key} is in an earlier path already")
     if complaints:
         raise CannotRun(*complaints)
-    return engine
+    return [*modules.values()], data
 
 
-def _test_modules(path: Path) -> Iterator[Module]:
-    files = [path] if path.is_file() else sorted(path.rglob(f"*{SUFFIX}"))
-    for file in files:
-        if file.name.endswith(SUFFIX):
-            yield Module(str(file), file.read_text(encoding="utf-8"))
-
-
-def _complaint(add: Callable[..., object], *what: object) -> list[str]:
-    try:
-        add(*what)
-    except RuntimeError as error:
-        return [first_lines(error)]
-    return []
+def _rego_files(path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the tests, and the policies, that a path means; like those that are served, without dot files."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.rego"))
+    seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    tests = [file for file in seen if file.name.endswith(SUFFIX)]
+    return tests, [file for file in seen if file not in tests]
 
 
 def find_tests(modules: list[dict[str, Any]]) -> list[Found]:
@@ -156,6 +154,5 @@ def _run(engine: Any, test: Found) -> Result:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the engine is no Exception
-        message = first_lines(error)
-    took = time.perf_counter_ns() - began
-    return Result(test, outcome, took, message, "".join(engine.take_prints()))
+        message = told(error)
+    return Result(test, outcome, time.perf_counter_ns() - began, message)

@@ -79,9 +79,19 @@ def test_a_test_whose_built_in_fails_is_an_error(tmp_path: Path) -> None:
     assert "backtrace" not in result.stdout.lower()
 
 
-def test_what_a_failing_test_prints_is_shown(tmp_path: Path) -> None:
-    tests = f'{TESTS}\ntest_it if {{\n\tprint("seen", 7)\n\tfalse\n}}\n'
-    assert "seen 7" in _run("test", _write(tmp_path, toy=POLICY, toy_test=tests)).stdout
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ('allow if http.send({"method": "GET", "url": "https://example.org"})', "does not evaluate http.send"),
+        ("f(x) := f(x)", "recurs"),
+        ("allow if x == y", "variable x is unsafe"),
+    ],
+)
+def test_a_policy_that_would_not_be_served_is_not_tested(tmp_path: Path, rule: str, said: str) -> None:
+    result = _run("test", _write(tmp_path, toy=f"{POLICY}\n{rule}\n", toy_test=TESTS))
+    assert result.exit_code == 2
+    assert f"{tmp_path}/toy.rego:9:" in result.stderr
+    assert said in result.stderr
 
 
 def test_a_test_is_a_rule_in_a_test_file(tmp_path: Path) -> None:
@@ -116,7 +126,12 @@ def test_a_file_that_is_named_twice_is_loaded_once(tmp_path: Path) -> None:
 def test_data_beside_the_policy_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text('{"owners": {"ana": true}}', encoding="utf-8")
     tests = "package owners_test\n\nimport rego.v1\n\ntest_ana_owns if data.owners.ana\n"
-    assert _run("test", _write(tmp_path, owners_test=tests)).exit_code == 0
+    assert _run("test", _write(tmp_path, toy=POLICY, owners_test=tests)).exit_code == 0
+
+
+def test_a_file_of_tests_alone_runs(tmp_path: Path) -> None:
+    tests = "package one_test\n\nimport rego.v1\n\ntest_one if 1 + 1 == 2\n"
+    assert _run("test", _write(tmp_path, one_test=tests) / "one_test.rego").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,13 @@ def test_what_cannot_run_is_told_on_stderr(tmp_path: Path, files: dict[str, str]
     result = _run("test", _write(tmp_path, **files))
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr
+
+
+def test_a_test_file_that_is_no_text_cannot_run(tmp_path: Path) -> None:
+    (tmp_path / "toy_test.rego").write_bytes(b"package toy_test \xff")
+    result = _run("test", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr == f"{tmp_path}/toy_test.rego: must be utf-8\n"
 
 
 def test_a_path_that_does_not_exist_cannot_run(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_the_documented_input_is_what_policy_sees() -> None:
 
 
 async def test_the_documented_policy_answers_as_documented_on_both_engines(tmp_path: Path) -> None:
-    policy, document = tmp_path / "policy.rego", tmp_path / "input.json"
+    policy, document = tmp_path / "policy.rego", tmp_path / "input"
     policy.write_text(DOCUMENTED_POLICY, encoding="utf-8")
     document.write_text(json.dumps(DOCUMENT), encoding="utf-8")
     engine = _engine(config(policy={"path": str(tmp_path), "decision": "people/authz/decision"}))
