@@ -262,8 +262,9 @@ class _Checker:
         return self._rules.arity(path) if path is not None else None
 
     def _has_output(self, call: Node, scope: Scope) -> bool:
+        """Tell whether a call's last argument is unified with its value; of an unknown function let it be so."""
         arity = self._arity(call, scope)
-        return arity is not None and len(call["params"]) == arity + 1
+        return bool(call["params"]) and (arity is None or len(call["params"]) == arity + 1)
 
     def _call(self, node: Node, content: Node, scope: Scope) -> None:
         name, path = self._callee(content, scope)

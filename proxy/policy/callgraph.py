@@ -70,8 +70,9 @@ class Rules:
         return self._names.get(package, set())
 
     def defines(self, path: Path) -> bool:
-        """Tell whether rules give a value at a path, whole."""
-        return any(constant_part(rule) == path and not rule.is_function for rule in self._root.meant_by(path))
+        """Tell whether a path can be asked for: a rule's own, or a set's or an object's of one variable."""
+        rules = [rule for rule in self._root.meant_by(path) if not rule.is_function]
+        return bool(rules) and all(rule.path in (path, (*path, None)) for rule in rules)
 
     def arity(self, path: Path) -> int | None:
         """Return how many arguments the function at a path takes; None: there is no function."""

@@ -237,9 +237,9 @@ class Safety:
             if name == "_":
                 return Flow(iterates=True)
             return Flow(gives=frozenset({name})) if scope.is_local(name) else _NOTHING
-        if kind == "Array":
+        if kind in ("Array", "Object"):
             flow = _NOTHING
-            for item in content["items"]:
+            for item in content["items"] if kind == "Array" else (value for _, _, value in content["fields"]):
                 flow |= self._binding_flow(item, scope)
             return flow
         return self._flow(pattern, scope)
@@ -321,6 +321,8 @@ class Safety:
             return [content["value"]] if content["value"] != "_" else []
         if kind == "Array":
             return [name for item in content["items"] for name in self._pattern_names(item)]
+        if kind == "Object":
+            return [name for _, _, value in content["fields"] for name in self._pattern_names(value)]
         return []
 
     def _problem(self, span: Node, rule: str) -> None:
