@@ -100,9 +100,9 @@ def _as_text(results: list[Result], *, verbose: bool) -> Iterator[str]:
 
 def _lines(result: Result) -> Iterable[str]:
     test = result.test
-    yield f"{test.package}.{test.name}: {result.outcome.upper()} ({result.duration_ns / 1000:.0f}µs)"
+    yield f"{test.rule}: {result.outcome.upper()} ({result.duration_ns / 1000:.0f}µs)"
     if result.outcome != "pass":
-        yield f"  {test.file}:{test.line}"
+        yield f"  {test.place}"
     if result.message:
         yield f"  {result.message}"
 

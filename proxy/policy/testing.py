@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from proxy.policy import syntax
 from proxy.policy.embedded import compile_policy, told
 from proxy.policy.sources import Module, Sources, read_sources
 
@@ -33,6 +34,16 @@ class Found:
     file: str
     line: int
     column: int
+
+    @property
+    def rule(self) -> str:
+        """Its path from the root of data."""
+        return f"{self.package}.{self.name}"
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people and editors."""
+        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ def run_tests(paths: Iterable[Path]) -> list[Result]:
     engine, faults, _ = compile_policy(modules, data, [])
     if engine is None:
         raise CannotRun(*faults)
-    tests = find_tests(json.loads(engine.get_ast_as_json()))
+    tests = _find([syntax.read_module(tree) for tree in json.loads(engine.get_ast_as_json())])
     if not tests:
         raise CannotRun(f"no test was found: tests are rules called {PREFIX}… in files called …{SUFFIX}")
     return [_run(engine, test) for test in tests]
@@ -73,22 +84,11 @@ def _read(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
     data: dict[str, Any] = {}
     complaints: list[str] = []
     for path in dict.fromkeys(paths):
-        if not path.exists():
-            complaints.append(f"{path}: there is no such file or folder")
-            continue
-        tests, rest = _rego_files(path)
-        for file in tests:
-            try:
-                modules.setdefault(file.resolve(), Module(str(file), file.read_text(encoding="utf-8")))
-            except UnicodeDecodeError:
-                complaints.append(f"{file}: must be utf-8")
-            except OSError as error:
-                complaints.append(f"{file}: {error.strerror or 'cannot be read'}")
-        sources, mistakes = read_sources(path) if rest else (Sources(), [])
-        complaints += [mistake.rule for mistake in mistakes]
-        for module in sources.modules if sources else ():
+        sources, faults = _sources(path)
+        complaints += faults
+        for module in sources.modules:
             modules.setdefault(Path(module.name).resolve(), module)
-        for key, value in sources.data.items() if sources else ():
+        for key, value in sources.data.items():
             if data.setdefault(key, value) is not value:
                 complaints.append(f"{path}: data.{key} is in an earlier path already")
     if complaints:
@@ -96,52 +96,48 @@ def _read(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
     return [*modules.values()], data
 
 
-def _rego_files(path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the tests, and the policies, that a path means; like those that are served, without dot files."""
+def _sources(path: Path) -> tuple[Sources, list[str]]:
+    """Return what a path holds, its tests too, and what is wrong with it. Dot files are passed over, as for serving."""
+    if not path.exists():
+        return Sources(), [f"{path}: there is no such file or folder"]
     files = [path] if path.is_file() else sorted(path.rglob("*.rego"))
     seen = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     tests = [file for file in seen if file.name.endswith(SUFFIX)]
-    return tests, [file for file in seen if file not in tests]
+    served, mistakes = read_sources(path) if len(tests) < len(seen) else (None, [])
+    sources, faults = served or Sources(), [mistake.rule for mistake in mistakes]
+    for file in tests:
+        try:
+            sources.modules.append(Module(str(file), file.read_text(encoding="utf-8")))
+        except UnicodeDecodeError:
+            faults.append(f"{file}: must be utf-8")
+        except OSError as error:
+            faults.append(f"{file}: {error.strerror or 'cannot be read'}")
+    return sources, faults
 
 
-def find_tests(modules: list[dict[str, Any]]) -> list[Found]:
-    """Return the tests of the syntax trees that the engine gives of its modules, by file and line.
+def _find(modules: list[syntax.Module]) -> list[Found]:
+    """Return the tests of some modules, by file and line.
 
     Raises:
         CannotRun: a rule is called like a test and would not be run, or would hide another one.
     """
-    tests: dict[tuple[str, str], Found] = {}
+    tests: dict[str, Found] = {}
     hidden: list[str] = []
     for module in modules:
-        file = module["source"]["file"]
-        if not file.endswith(SUFFIX):
-            continue
-        package = "data." + ".".join(_steps(module["ast"]["package"]["refr"]))
-        for rule in module["ast"]["rules"]:
-            [(kind, head)] = rule["Spec"]["head"].items() if "Spec" in rule else rule.items()
-            name, *more = _steps(head["refr"])
-            if not name.startswith(PREFIX):
+        for rule in module.rules if module.file.endswith(SUFFIX) else ():
+            name = rule.steps[0]
+            if not isinstance(name, str) or not name.startswith(PREFIX):
                 continue
-            test = Found(package, name, file, head["span"]["line"], head["span"]["col"])
-            if kind != "Compr" or more:
-                hidden.append(f"{file}:{test.line}: {name} must be a plain rule to be run as a test")
-            elif tests.setdefault((package, name), test) is not test:
-                hidden.append(
-                    f"{file}:{test.line}: {name} must be defined once: of two, the one that passes hides the other"
-                )
+            test = Found(
+                syntax.dotted(("data", *module.package)), name, module.file, rule.span["line"], rule.span["col"]
+            )
+            if rule.kind != "complete" or len(rule.steps) > 1:
+                hidden.append(f"{test.place}: {name} must be a plain rule to be run as a test")
+            elif tests.setdefault(test.rule, test) is not test:
+                hidden.append(f"{test.place}: {name} must be defined once: of two, one that passes hides the other")
     if hidden:
         raise CannotRun(*hidden)
     return sorted(tests.values(), key=lambda test: (test.file, test.line))
-
-
-def _steps(reference: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of a reference such as `a.b["c"]`."""
-    for kind, node in reference.items():
-        if kind == "Var":
-            yield node["value"]
-        else:
-            yield from _steps(node["refr"])
-            yield node["field"][1] if kind == "RefDot" else next(iter(node["index"].values()))["value"]
 
 
 def _run(engine: Any, test: Found) -> Result:
@@ -150,7 +146,7 @@ def _run(engine: Any, test: Found) -> Result:
     outcome: Literal["pass", "fail", "error"] = "error"
     message = ""
     try:
-        outcome = "pass" if engine.eval_rule(f"{test.package}.{test.name}") is True else "fail"
+        outcome = "pass" if engine.eval_rule(test.rule) is True else "fail"
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the engine is no Exception
