@@ -11,13 +11,13 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-import regorus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.schema import Allow, Config
 from proxy.identity.principal import Peer, Principal
 from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
+from proxy.policy.embedded import new_engine
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.sources import default_policy
 from tests.policy.inquiries import ANA, ask, config, workload
@@ -27,7 +27,7 @@ DECISION = "data.ztproxy.authz.decision"
 
 @cache
 def _policy() -> Any:
-    engine = regorus.Engine()
+    engine = new_engine()
     engine.add_policy("authz.rego", default_policy().read_text(encoding="utf-8"))
     return engine
 
@@ -229,7 +229,7 @@ def test_an_issuer_of_the_route_is_meant_where_an_entry_names_none() -> None:
 def test_every_zone_that_the_config_accepts_is_the_same_to_the_engine() -> None:
     zones = [zone for zone in sorted(available_timezones()) if not allow_mistakes(config(_all_sunday(zone)))]
     assert len(zones) > 400
-    engine = regorus.Engine()
+    engine = new_engine()
     engine.add_policy("zones.rego", _CLOCKS)
     for time in (_at(2024, 1, 15, "23:30", "UTC"), _at(2024, 7, 15, "00:30", "UTC")):
         engine.set_input({"zones": zones, "time": int(time) * 10**9})
