@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -230,13 +231,17 @@ class Case:
         return [exchange["status"] for exchange in self.exchanges]
 
     def answers(self) -> list[Answer]:
-        """Return the answers that the client got, read strictly; the last one may be cut off."""
+        """Return the answers that the client got, read strictly. Raise EOFError where one was cut off."""
         reader = _Bytes(self.received)
         answers: list[Answer] = []
         methods = [exchange["method"] for exchange in self.exchanges]
         while not reader.at_end():
             answers.append(_read_answer(reader, methods[len(answers)]))
         return answers
+
+    def answer(self) -> Answer:
+        """Return the answer to a GET, while the gateway still runs."""
+        return _read_answer(_Bytes(self.received), "GET")
 
 
 class _Bytes(Reader):
@@ -284,10 +289,17 @@ class Trial:
         self, directory: Path, config: Callable[[str], str], *, answer: Callable[[Request], bytes] = echo
     ) -> None:
         self.cases: dict[Any, Case] = {}
+        self._numbers = count()
         self.recorder = Recorder(answer)
         self.gateway = Gateway(directory, config(self.recorder.url))
-        self.gateway.wait_until_listening()
         self.exit_status: int | None = None
+
+    def __enter__(self) -> Trial:
+        self.gateway.wait_until_listening()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def fire(
         self,
@@ -299,7 +311,7 @@ class Trial:
         server_name: str | None = None,
     ) -> Case:
         """Send a case's bytes on a connection of its own, say that no more will come, and take what comes back."""
-        number = len(self.cases)
+        number = next(self._numbers)
         case = self.cases[key] = Case(f"127.1.{number // 250}.{number % 250 + 1}")
         address = self.gateway.address(listener)
         with socket.create_connection(address, timeout=PATIENCE, source_address=(case.source, 0)) as bare:
@@ -313,15 +325,20 @@ class Trial:
 
     def end(self) -> None:
         """End the gateway, then the upstream, and give each case what is its own."""
+        if self.exit_status is not None:
+            return
         self.exit_status = self.gateway.stop()
         self.recorder.close()
         of_source = {case.source: case for case in self.cases.values()}
-        for record in self.gateway.of_type("access"):
-            if record["source"] in of_source:
-                of_source[record["source"]].exchanges.append(record)
+        of_request: dict[str, Case] = {}
         for request in self.recorder.requests:
-            (source,) = request.values("x-forwarded-for")
-            of_source[source].requests.append(request)
+            if (case := of_source.get(last_hop(request))) is not None:
+                case.requests.append(request)
+                of_request[request.value("x-request-id")] = case
+        for record in self.gateway.of_type("access"):  # behind a trusted proxy, the source is not the client
+            case = of_request.get(record["request_id"]) or of_source.get(record["source"])
+            if case is not None:
+                case.exchanges.append(record)
 
     def undecided(self) -> list[str]:
         """Return what the upstream got that no decision of the gateway's permits, and what is ambiguous in it."""
@@ -332,12 +349,17 @@ class Trial:
             exchange = exchanges.pop(request.value("x-request-id"), None)
             if exchange is None or exchange["decision_id"] not in permits:
                 wrong.append(f"not decided: {request}")
-            elif (exchange["method"], exchange["source"]) != (request.method, request.value("x-forwarded-for")):
+            elif exchange["method"] != request.method or exchange["source"] not in request.value("x-forwarded-for"):
                 wrong.append(f"decided as another: {request}")
         relayed = [
             left for left in exchanges.values() if left["code"] is None and left["endpoint"] == self.recorder.endpoint
         ]
         return wrong + [f"not the recorder's answer: {exchange}" for exchange in relayed]
+
+
+def last_hop(request: Request) -> str:
+    """Return the address from which the gateway got a request."""
+    return request.value("x-forwarded-for").rpartition(", ")[2]
 
 
 def _converse(sock: socket.socket, raw: bytes) -> bytes:

@@ -101,11 +101,12 @@ def said(world: World, tmp_path_factory: pytest.TempPathFactory) -> Trial:
         return SAID.get(asked.target) or echo(asked)
 
     directory = world.copy_to(tmp_path_factory.mktemp("conformance"))
-    trial = Trial(directory, lambda url: config(url, routes=ROUTES, listeners=LISTENERS, upstreams=LOST), answer=answer)
-    for name, raw in SENT.items():
-        trial.fire(name, raw)
-    trial.fire("insecure", request("GET /a?b"), listener="insecure")
-    trial.end()
+    with Trial(
+        directory, lambda url: config(url, routes=ROUTES, listeners=LISTENERS, upstreams=LOST), answer=answer
+    ) as trial:
+        for name, raw in SENT.items():
+            trial.fire(name, raw)
+        trial.fire("insecure", request("GET /a?b"), listener="insecure")
     return trial
 
 

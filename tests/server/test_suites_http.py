@@ -68,16 +68,16 @@ def trial(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
     raw = RawUpstream(lambda sock: sock.sendall(answers[int(asked.target[1:])]) if (asked := _asked(sock)) else None)
     upstreams = f'  raw: {{endpoints: ["{raw.url}"]}}'
     directory = world.copy_to(tmp_path_factory.mktemp("suites"))
-    trial = Trial(directory, lambda url: config(url, routes=ROUTES, upstreams=upstreams))
-    for name in REQUESTS:
-        for form, sent in forms(name).items():
-            trial.fire((name, form), sent)
-    for name, case in LLHTTP_ANSWERS.items():
-        for form, end in {"as it is": b"", "ended": END}.items():
-            method = b"HEAD" if case["meta"].get("skipBody") else b"GET"
-            answers.append(case["raw_latin1"].encode("latin-1") + end)
-            trial.fire((name, form), b"%b /%d HTTP/1.1\r\nHost: raw.example.org\r\n\r\n" % (method, len(answers) - 1))
-    trial.end()
+    with Trial(directory, lambda url: config(url, routes=ROUTES, upstreams=upstreams)) as trial:
+        for name in REQUESTS:
+            for form, sent in forms(name).items():
+                trial.fire((name, form), sent)
+        for name, case in LLHTTP_ANSWERS.items():
+            for form, end in {"as it is": b"", "ended": END}.items():
+                method = b"HEAD" if case["meta"].get("skipBody") else b"GET"
+                answers.append(case["raw_latin1"].encode("latin-1") + end)
+                line = b"%b /%d HTTP/1.1\r\n" % (method, len(answers) - 1)
+                trial.fire((name, form), line + b"Host: raw.example.org\r\n\r\n")
     yield trial
     raw.close()
 
@@ -175,10 +175,9 @@ GUNICORN_WITHIN_OUR_KEYS = {
 
 
 def test_what_is_too_long_for_gunicorn_is_refused_under_the_same_bounds(world: World, place: Any) -> None:
-    trial = Trial(place, lambda url: config(url, routes=ROUTES.splitlines()[1], extra=NARROW))
-    for name in GUNICORN_WITHIN_OUR_KEYS:
-        trial.fire(name, forms(name)["whole"])
-    trial.end()
+    with Trial(place, lambda url: config(url, routes=ROUTES.splitlines()[1], extra=NARROW)) as trial:
+        for name in GUNICORN_WITHIN_OUR_KEYS:
+            trial.fire(name, forms(name)["whole"])
     assert {name: case.codes for name, case in trial.cases.items()} == {
         name: [code] for name, code in GUNICORN_WITHIN_OUR_KEYS.items()
     }
@@ -313,12 +312,10 @@ SPEAKS = '  - {name: plain, address: "127.0.0.1:0", plaintext: true, proxy_proto
 
 
 def test_gunicorn_proxy_protocol(world: World, place: Any) -> None:
-    trial = Trial(place, lambda url: config(url, routes=ROUTES.splitlines()[1], listeners=SPEAKS))
     answered = {}
-    for name in [*SPOKEN, *SPOKEN_REFUSED]:
-        answered[name] = trial.fire(name, forms(name)["as it is"]).received
-    assert trial.gateway.stop() == 0
-    trial.recorder.close()
+    with Trial(place, lambda url: config(url, routes=ROUTES.splitlines()[1], listeners=SPEAKS)) as trial:
+        for name in [*SPOKEN, *SPOKEN_REFUSED]:
+            answered[name] = trial.fire(name, forms(name)["as it is"]).received
     assert [(request.method, request.target) for request in trial.recorder.requests] == list(SPOKEN.values())
     assert [request.value("x-forwarded-for") for request in trial.recorder.requests] == [
         "192.168.1.10",

@@ -83,38 +83,36 @@ def spellings(line: str) -> list[bytes]:
 @pytest.fixture(scope="module")
 def trial(world: World, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """Every case, by everybody, and the gateway ended."""
-    trial = Trial(
-        world.copy_to(tmp_path_factory.mktemp("paths")), lambda url: config(url, routes=ROUTES, listeners=LISTENERS)
-    )
-    credentials = {
-        who: "" if groups is None else f"{world.bearer(who, groups=groups)}\r\n" for who, groups in PEOPLE.items()
-    }
-    for who, credential in credentials.items():
-        for place in PLACES:
-            for case in TARGETS.values():
-                for target in {case["request_target"], case["lenient_upstream_resolves_to"]}:
-                    if (target, place, who) not in trial.cases:
-                        raw = REQUEST.format(f"GET {target}", place, credential).encode()
-                        trial.fire((target, place, who), raw)
-    for name, case in LINES.items():
-        for number, line in enumerate(spellings(case["request_line"])):
-            raw = line + f"\r\nHost: proxy.example\r\n{credentials['ana']}Connection: close\r\n\r\n".encode()
-            trial.fire((name, number), raw)
-    for host in [*(case["host_header"] for case in HOSTS.values()), SECRET, PUBLIC]:
+    directory = world.copy_to(tmp_path_factory.mktemp("paths"))
+    with Trial(directory, lambda url: config(url, routes=ROUTES, listeners=LISTENERS)) as trial:
+        credentials = {
+            who: "" if groups is None else f"{world.bearer(who, groups=groups)}\r\n" for who, groups in PEOPLE.items()
+        }
         for who, credential in credentials.items():
-            raw = REQUEST.format("GET /x", host, credential).encode()
-            trial.fire((host, who, "plain"), raw)
-            for certificate in (None, "batch", "web"):
-                key = (host, who, certificate)
-                trial.fire(key, raw, listener="edge", tls=tls(world, certificate), server_name="public.example.com")
-            key = (host, who, "public name")
-            trial.fire(key, raw, listener="named", tls=tls(world, None), server_name=PUBLIC)
-    for url in RETURN_URLS:
-        for listener in ("plain", "insecure"):
-            for number, target in enumerate(spellings(url)):
-                raw = b"GET " + target + b" HTTP/1.1\r\nHost: moved.example\r\nConnection: close\r\n\r\n"
-                trial.fire((url, listener, number), raw, listener=listener)
-    trial.end()
+            for place in PLACES:
+                for case in TARGETS.values():
+                    for target in {case["request_target"], case["lenient_upstream_resolves_to"]}:
+                        if (target, place, who) not in trial.cases:
+                            raw = REQUEST.format(f"GET {target}", place, credential).encode()
+                            trial.fire((target, place, who), raw)
+        for name, case in LINES.items():
+            for number, line in enumerate(spellings(case["request_line"])):
+                raw = line + f"\r\nHost: proxy.example\r\n{credentials['ana']}Connection: close\r\n\r\n".encode()
+                trial.fire((name, number), raw)
+        for host in [*(case["host_header"] for case in HOSTS.values()), SECRET, PUBLIC]:
+            for who, credential in credentials.items():
+                raw = REQUEST.format("GET /x", host, credential).encode()
+                trial.fire((host, who, "plain"), raw)
+                for certificate in (None, "batch", "web"):
+                    key = (host, who, certificate)
+                    trial.fire(key, raw, listener="edge", tls=tls(world, certificate), server_name="public.example.com")
+                key = (host, who, "public name")
+                trial.fire(key, raw, listener="named", tls=tls(world, None), server_name=PUBLIC)
+        for url in RETURN_URLS:
+            for listener in ("plain", "insecure"):
+                for number, target in enumerate(spellings(url)):
+                    raw = b"GET " + target + b" HTTP/1.1\r\nHost: moved.example\r\nConnection: close\r\n\r\n"
+                    trial.fire((url, listener, number), raw, listener=listener)
     return trial
 
 
