@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from proxy.config.mistake import Mistake
+from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
-from proxy.policy.decision import UNDEFINED, Undefined
-
-__all__ = ["UNDEFINED", "Engine", "Undefined", "build_engine", "entry_points"]
+from proxy.policy.embedded import build_embedded
 
 
 class Engine(Protocol):
@@ -39,9 +37,9 @@ class Engine(Protocol):
         """Let connections go. An engine that a reload has carried over is closed once, by its last owner."""
 
 
-def entry_points(config: Config) -> dict[str, tuple[str | int, ...]]:
+def entry_points(config: Config) -> dict[str, Location]:
     """Return every rule that decides, and the first place in the file that names it."""
-    points: dict[str, tuple[str | int, ...]] = {config.policy.decision: ("policy", "decision")}
+    points: dict[str, Location] = {config.policy.decision: ("policy", "decision")}
     for index, route in enumerate(config.routes):
         if route.decision is not None:
             points.setdefault(route.decision, ("routes", index, "decision"))
@@ -60,6 +58,10 @@ def build_engine(
         previous: the engine that serves now. It is returned itself where nothing it was made of has changed, so the
             caller compares by identity before it closes one.
     """
-    from proxy.policy.embedded import build_embedded
+    if config.policy.engine == "embedded":
+        return build_embedded(config, data, entry_points(config), previous)
+    if config.policy.opa is None:
+        return None, []  # which is `config/check`'s to tell
+    from proxy.policy.opa import build_opa  # its client brings requests and urllib3: a tenth of a second
 
-    return build_embedded(config, data, entry_points(config), previous)
+    return build_opa(config.policy.opa, config.policy.deadline, previous)
