@@ -79,7 +79,7 @@ def forwarding_fields(
 
     Args:
         forwarded: forwarding fields of a sender that is trusted, or none.
-        remote: the address at the other end of the connection.
+        remote: the address at the other end of the connection, or empty for a Unix socket.
         scheme: `http` or `https`, of the connection.
         authority: the request's host and port.
         request_id: ours, or what `request_id_of` gave.
@@ -96,12 +96,13 @@ def forwarding_fields(
     else:
         way, node = remote, _node(remote)
     fields = [
-        (b"x-forwarded-for", way.encode()),
         (b"x-forwarded-proto", first_proto),
         (b"forwarded", b'%b;host="%b";proto=%b' % (node.encode(), host, proto)),
         (b"x-request-id", request_id.encode()),
         (b"traceparent", parent),
     ]
+    if way:
+        fields.append((b"x-forwarded-for", way.encode()))
     if first_host:  # HTTP/1.0 may have none
         fields.append((b"x-forwarded-host", first_host))
     if state:
@@ -158,10 +159,12 @@ def _way(forwarded: Headers, header: str, remote: str) -> tuple[str, str]:
             break
         addresses.append(str(address))
     addresses.reverse()
-    return ", ".join(addresses), ", ".join(map(_node, addresses))
+    return ", ".join(filter(None, addresses)), ", ".join(map(_node, addresses))
 
 
 def _node(address: str) -> str:
+    if not address:
+        return "for=unknown"  # RFC 7239 section 6.2: a Unix socket has no address
     return f'for="[{address}]"' if ":" in address else f"for={address}"
 
 

@@ -10,6 +10,7 @@ import socket
 
 from aiohttp import web
 
+from proxy.server.listener import unlink
 from proxy.server.runtime import Runtime
 from proxy.telemetry.metrics import CONTENT_TYPE
 
@@ -32,12 +33,14 @@ class Admin:
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
 
     async def start(self, sock: socket.socket) -> None:
-        """Serve on a listening socket."""
+        """Serve on a listening socket, which is ours from now on."""
+        self._socket = sock
         await self._runner.setup()
         await web.SockSite(self._runner, sock).start()
 
     async def stop(self) -> None:
         """Stop serving."""
+        unlink(self._socket)
         await self._runner.cleanup()
 
     async def _livez(self, _: web.Request) -> web.Response:

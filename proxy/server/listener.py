@@ -68,6 +68,13 @@ def _bind_unix(path: str) -> socket.socket:
     return sock
 
 
+def unlink(sock: socket.socket) -> None:
+    """Take the name of a Unix socket away; what is connected stays so."""
+    if sock.family == socket.AF_UNIX:
+        with suppress(OSError):
+            Path(sock.getsockname()).unlink()
+
+
 def bound_address(sock: socket.socket) -> str:
     """Spell the address that a socket is bound to, with the port that the kernel chose for port 0."""
     name = sock.getsockname()
@@ -102,10 +109,8 @@ class Listener:
             self._accepting.cancel()
             self._accepting = None
         self._empty_queue()
+        unlink(self._socket)
         self._socket.close()
-        if self._socket.family == socket.AF_UNIX:
-            with suppress(OSError):
-                Path(self.config.address.removeprefix("unix:")).unlink()
         for connection in list(self.connections):
             connection.retire()
 

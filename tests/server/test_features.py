@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +55,11 @@ ROUTES = """\
       request: {set: {X-Env: prod}, remove: [X-Debug]}
       response: {set: {Strict-Transport-Security: max-age=63072000}, remove: [Server]}
     allow: [{anyone: true}]
-  - {name: slashes, host: keep.example.org, upstream: wiki, encoded_slashes: keep, allow: [{anyone: true, paths: [/files/]}]}
+  - name: slashes
+    host: keep.example.org
+    upstream: wiki
+    encoded_slashes: keep
+    allow: [{anyone: true, paths: [/files/]}]
   - name: cors
     host: cors.example.org
     upstream: wiki
@@ -325,8 +331,6 @@ def test_the_client_certificate_goes_on_as_the_route_says(front: Gateway, servic
         client.get("/x", "rfc9440.example.org", *spoof)
         received = service.requests[-1]
         der = ssl.PEM_cert_to_DER_cert((world.directory / "web.pem").read_text())
-        import base64
-
         assert received.values("client-cert") == [f":{base64.b64encode(der).decode()}:"]
         assert received.values("x-ztproxy-subject") == []
         client.get("/x", "open.example.org", *spoof)
@@ -398,3 +402,27 @@ def test_a_workload_is_named_to_the_upstream(front: Gateway, service: Upstream, 
     with Client(front.address("edge"), world.client("web"), "open.example.org") as client:
         client.get("/x", "open.example.org")
     assert service.requests[-1].values("x-ztproxy-subject") == ["spiffe://example.org/ns/shop/sa/web"]
+
+
+def test_unix_sockets_and_ipv6_are_listened_on(world: World, service: Upstream, tmp_path: Path) -> None:
+    place = world.copy_to(tmp_path)
+    listeners = f"""\
+  - {{name: local, address: "unix:{place}/edge.sock", plaintext: true}}
+  - {{name: six, address: "[::1]:0", plaintext: true}}"""
+    routes = "  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}]}"
+    text = config(service.url, routes=routes, listeners=listeners).replace("127.0.0.1:0", f"unix:{place}/admin.sock")
+    with gateway(place, text) as running:
+        with Client(running.address("six")) as client:
+            assert client.get("/x", "open.example.org").status == 200
+        assert service.requests[-1].values("forwarded")[0].startswith('for="[::1]";')
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(f"{place}/edge.sock")
+            local.sendall(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\nConnection: close\r\n\r\n")
+            assert local.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+        assert service.requests[-1].values("x-forwarded-for") == []
+        assert service.requests[-1].values("forwarded")[0].startswith("for=unknown;")
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(f"{place}/admin.sock")
+            admin.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert admin.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+    assert list(place.glob("*.sock")) == []
