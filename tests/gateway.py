@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -207,7 +207,8 @@ class Upstream:
         """Stop listening and drop every connection."""
         self._socket.close()
         for sock in list(self._open):
-            with_suppressed(lambda sock=sock: sock.shutdown(socket.SHUT_RDWR))
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -264,16 +265,9 @@ class RawUpstream:
 
     def _run(self, sock: socket.socket) -> None:
         self.open += 1
-        with sock:
-            with_suppressed(lambda: self.script(sock))
+        with sock, suppress(OSError):
+            self.script(sock)
         self.open -= 1
-
-
-def with_suppressed(action: Callable[[], Any]) -> None:
-    try:
-        action()
-    except OSError:
-        pass
 
 
 class Reader:

@@ -1,4 +1,4 @@
-"""Where the public test data is: `ZTPROXY_SUITES`, or `shared/suites` beside the checkout. None of it is copied here."""
+"""Where the public test data is: `ZTPROXY_SUITES`, or `shared/suites` beside the checkout; none is copied here."""
 
 from __future__ import annotations
 

@@ -12,7 +12,11 @@ from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Upstream, gate
 from tests.world import World, config
 
 ROUTES = """\
-  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}], timeouts: {response_head: 500ms, idle: 500ms}}
+  - name: open
+    host: open.example.org
+    upstream: wiki
+    allow: [{anyone: true}]
+    timeouts: {response_head: 500ms, idle: 500ms}
   - {name: brief, host: brief.example.org, upstream: wiki, allow: [{anyone: true}], timeouts: {lifetime: 500ms}}
   - {name: hole, host: hole.example.org, upstream: hole, allow: [{anyone: true}]}
 """
@@ -50,7 +54,7 @@ def service() -> Iterator[RawUpstream]:
 @pytest.fixture(scope="module")
 def tight(world: World, service: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     place = world.copy_to(tmp_path_factory.mktemp("tight"))
-    # 192.0.2.0/24 is for documentation (RFC 5737): nothing answers there, and no packet leaves a machine without routes.
+    # A listening socket whose queue is full: the kernel answers no further SYN, as a host that is down does not.
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
     fillers = [socket.socket() for _ in range(4)]
     for filler in fillers:

@@ -187,7 +187,9 @@ POLICY = """
 package test
 decision := {"allow": true} if input.request.path == "/yes"
 decision := {"allow": false, "reasons": ["secret reason"], "public_reason": "Ask Ana."} if input.request.path == "/no"
-decision := {"allow": false, "http_status": 404, "body": "hidden", "headers": {"x-why": "policy"}} if input.request.path == "/hidden"
+decision := {"allow": false, "http_status": 404, "body": "hidden", "headers": {"x-why": "policy"}} if {
+    input.request.path == "/hidden"
+}
 decision := "maybe" if input.request.path == "/malformed"
 decision := {"allow": true, "colour": "green"} if input.request.path == "/unknown"
 decision := to_number(input.request.query) == 1 if input.request.path == "/fails"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -35,13 +35,13 @@ async def pair() -> AsyncIterator[Pair]:
     yield Pair(stream, deadlines, other)
     stream.abort()
     other.close()
-    while not stream.lost:
-        await asyncio.sleep(0)
+    await until(lambda: stream.lost)
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until a condition holds; no event tells of it."""
     async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -60,9 +60,10 @@ def pool(port: int, *, bound: int = 2, wait: float = 5.0) -> Pool:
     return Pool(endpoint, Deadlines(), bound=bound, wait=wait, idle=60.0, connect=5.0)
 
 
-async def until(condition: object) -> None:
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until a condition holds; no event tells of it."""
     async with asyncio.timeout(10):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
