@@ -5,16 +5,18 @@ It is `ZTPROXY_OPA`, or what `make test` installed in the checkout, or the one o
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,12 +81,16 @@ class OPAServer:
             self._process.wait(10)
             self._process = None
 
-    def put(self, path: str, body: bytes, content_type: str = "text/plain") -> None:
-        """Change a policy (`policies/NAME`) or data (`data/PATH`) while it runs."""
-        request = urllib.request.Request(
-            f"{self.url}/v1/{path}", data=body, method="PUT", headers={"content-type": content_type}
-        )
-        urllib.request.urlopen(request, timeout=5).close()
+    def request(self, method: str, path: str, body: str) -> tuple[int, Any]:
+        """Return status and parsed body of a request to its API, such as `PUT policies/NAME`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        kind = "text/plain" if path.startswith("policies") else "application/json"
+        try:
+            connection.request(method, f"/v1/{path}", body.encode(), {"content-type": kind})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"{}")
+        finally:
+            connection.close()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "it is not running"
