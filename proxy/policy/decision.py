@@ -95,6 +95,8 @@ def _allow(value: Mapping[str, object]) -> bool:
 def _text(value: object, key: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{key} must be a string")  # noqa: TRY004
+    if not value.isascii():
+        value.encode()  # a lone surrogate, which JSON may escape, could never be written; UnicodeError is a ValueError
     return value
 
 
@@ -106,7 +108,8 @@ def _texts(value: object, key: str) -> tuple[str, ...]:
 
 
 def _number(value: object, key: str, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not whole or isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{key} must be a whole number")
     if not least <= value <= most:
         raise ValueError(f"{key} must be from {least} to {most}")
