@@ -26,7 +26,7 @@ from proxy.policy.syntax import (
     part,
     read_module,
     reference,
-    span_of,
+    start_of,
     walk,
 )
 
@@ -297,7 +297,7 @@ class _Checker:
             self._report(params[index], f"{error}, or {_OPA}")
 
     def _report(self, node: Node, rule: str) -> None:
-        self._problems.append(self._module.problem(span_of(node), rule))
+        self._problems.append(self._module.problem(start_of(node), rule))
 
 
 def _references(root: Node) -> Iterator[Node]:

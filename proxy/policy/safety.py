@@ -24,7 +24,7 @@ from proxy.policy.syntax import (
     literals,
     part,
     reference,
-    span_of,
+    start_of,
     terms,
     walk,
 )
@@ -179,7 +179,7 @@ class Safety:
         for statement, flow in waiting:
             for name in sorted(flow.needs - flow.gives - scope.bound - told):
                 told.add(name)
-                self._problem(_span(statement), f"variable {name} is unsafe: nothing binds it")
+                self._problem(_place(name, statement), f"variable {name} is unsafe: nothing binds it")
         return _binding(scope, frozenset().union(*(flow.needs | flow.gives for _, flow in waiting)))
 
     def _flow_of(self, statement: Statement, scope: Scope) -> Flow:
@@ -340,8 +340,14 @@ def _binding(scope: Scope, names: Names) -> Scope:
     return Scope(scope.module, scope.global_names, scope.declared, scope.bound | names, scope.visible | names)
 
 
-def _span(statement: Statement) -> Node:
+def _place(name: str, statement: Statement) -> Node:
+    """Return where a variable stands in a statement, or where that begins if only a closure in it has the variable."""
     roots = statement.roots()
     if not roots:
         raise Unreadable("a statement without an expression cannot be unsafe")
-    return span_of(roots[0])
+    for root in roots:
+        for node in walk(root):
+            kind, content = part(node)
+            if kind == "Var" and content["value"] == name:
+                return start_of(node)
+    return start_of(roots[0])

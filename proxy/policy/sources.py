@@ -133,7 +133,7 @@ def _constant(name: str) -> object:
 
 # YAML 1.1 and 1.2 disagree about these: `on`, `08:00`, `0777`, `1_000`, dates. OPA's reader and PyYAML do, too.
 _AMBIGUOUS: Final = re.compile(
-    r"(?i:y|n|yes|no|on|off)"
+    r"(?i:yes|no|on|off)"
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-fA-F_]+"
     r"|[-+]?[0-9][0-9_]*_[0-9_]*"

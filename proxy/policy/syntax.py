@@ -110,9 +110,18 @@ def part(node: Node) -> tuple[str, Any]:
     return kind, content
 
 
-def span_of(node: Node) -> Node:
-    """Return where a node stands."""
-    span: Node = part(node)[1]["span"]
+def start_of(node: Node) -> Node:
+    """Return the span where an expression begins; its own is that of its operator, bracket or dot."""
+    kind, content = part(node)
+    if kind in ("RefDot", "RefBrack"):
+        return start_of(content["refr"])
+    if kind == "Call":
+        return start_of(content["fcn"])
+    if kind in OPERATIONS:
+        return start_of(content["lhs"])
+    if kind == "Membership":
+        return start_of(content["key"] if content["key"] is not None else content["value"])
+    span: Node = content["span"]
     return span
 
 
