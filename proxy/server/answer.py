@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from email.utils import formatdate
 from functools import lru_cache
@@ -21,13 +22,12 @@ _LINGER_BYTES = 1024 * 1024
 
 
 async def write_answer(
-    downstream: Stream, answer: Answer, head: RequestHead | None, outcome: Outcome, limits: Limits, now: float
+    downstream: Stream, answer: Answer, head: RequestHead | None, outcome: Outcome, limits: Limits
 ) -> None:
     """Send an answer of our own.
 
     Args:
         head: the request that it answers, or None where none could be read.
-        now: `loop.time()` seconds.
 
     Raises:
         StreamClosed, StreamTimeout: the client's side.
@@ -44,7 +44,7 @@ async def write_answer(
     downstream.write(encode_response(answer.status, answer.reason, fields) + body)
     await downstream.drain()
     if unread:
-        await _linger(downstream, now + _LINGER_SECONDS)
+        await linger(downstream)
 
 
 def date_field() -> tuple[bytes, bytes]:
@@ -77,13 +77,13 @@ def _is_unread(downstream: Stream, head: RequestHead | None, outcome: Outcome, l
     return not body.done
 
 
-async def _linger(downstream: Stream, deadline: float) -> None:
+async def linger(downstream: Stream) -> None:
     """Read on for a moment before closing.
 
     Closing with unread bytes makes the kernel send a reset, which can destroy the answer on its way to the client
     (RFC 9112 section 9.6). A plain connection is closed for writing first, so that the client need not wait.
     """
-    seen = 0
+    seen, deadline = 0, asyncio.get_running_loop().time() + _LINGER_SECONDS
     try:
         if downstream.transport.can_write_eof():
             downstream.transport.write_eof()

@@ -20,7 +20,7 @@ from proxy.http.message import RequestHead
 from proxy.identity.principal import Peer
 from proxy.identity.spiffe import SpiffeID, parse_pattern
 from proxy.identity.svid import verify_svid
-from proxy.identity.tls import peer_of, requested_name
+from proxy.identity.tls import ServerTLS, peer_of, requested_name
 from proxy.server.exchange import Exchange
 from proxy.server.route import Router
 from proxy.server.runtime import Runtime
@@ -56,6 +56,7 @@ class Connection(Stream):
 
     __slots__ = (
         "_busy",
+        "_served",
         "_settled_for",
         "id",
         "listener",
@@ -99,6 +100,7 @@ class Connection(Stream):
         # How it ends.
         self.retiring = False
         self._busy = False
+        self._served = False  # a request has been answered: until then a client counts on being heard
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange under way: nobody is there to read its answer."""
@@ -107,10 +109,14 @@ class Connection(Stream):
             self.task.cancel()
 
     def retire(self) -> None:
-        """Close when the request under way, if any, has been answered."""
+        """Close when the request under way, or the first one, has been answered."""
         self.retiring = True
-        if not self._busy and not self.buffer:
+        if self._may_leave:
             self.close()
+
+    @property
+    def _may_leave(self) -> bool:
+        return self.retiring and self._served and not self._busy and not self.buffer
 
     async def serve(self) -> None:
         """Serve requests until either side ends the connection."""
@@ -131,8 +137,10 @@ class Connection(Stream):
                 self._settle(self.runtime.snapshot)
                 if not await Exchange(self).serve(head):
                     return
-                self._busy = False
+                self._busy, self._served = False, True
                 wait = limits.idle
+                if self.buffer:
+                    await asyncio.sleep(0)  # a client that pipelines gets one request a turn of the loop
         finally:
             self._busy = False
             self.close()
@@ -145,7 +153,7 @@ class Connection(Stream):
         begun = bool(self.buffer)
         try:
             while (head := parser.parse(self.buffer)) is None:
-                if self.retiring and not self.buffer:
+                if self._may_leave:
                     return None
                 if not await self.fill(deadline):
                     return None
@@ -172,13 +180,16 @@ class Connection(Stream):
             raise Refused(errors.CERTIFICATE_LAPSED, "the client certificate's time is over")
         return standing.peer
 
-    def require_same_setting(self, host: str) -> None:
+    def require_same_setting(self, host: str, tls: ServerTLS | None) -> None:
         """Refuse a host whose client-certificate setting is another than that of the name in the handshake.
+
+        Args:
+            host: the request's.
+            tls: the listener's certificates.
 
         Raises:
             Refused: MISDIRECTED (RFC 9110 section 15.5.20). Without a server name there is nothing to compare.
         """
-        tls = self.runtime.snapshot.server_tls.get(self.listener.name)
         if tls is None or self.server_name is None:
             return
         if tls.setting_of(host) != tls.setting_of(self.server_name):
@@ -187,6 +198,7 @@ class Connection(Stream):
     def _settle(self, snapshot: Snapshot) -> None:
         if snapshot is self._settled_for:
             return
+        self.listener = snapshot.listeners.get(self.listener.name, self.listener)
         peer, refused = self._peer_under(snapshot)
         self.standing = Standing(
             peer, refused, self._is_trusted(peer), snapshot.routers.get(self.listener.name, Router(()))

@@ -135,7 +135,7 @@ class Exchange:
         self._believe(forwarded)
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
-        connection.require_same_setting(target.host)
+        connection.require_same_setting(target.host, self._snapshot.server_tls.get(connection.listener.name))
         if target.path == b"*":
             return target
         route = self._route = connection.standing.router.match(target.host, target.segments)
@@ -284,7 +284,7 @@ class Exchange:
     async def _write(self, answer: respond.Answer) -> None:
         connection, limits = self.connection, self._snapshot.config.limits
         self.outcome.closing = self.outcome.closing or connection.retiring
-        await write_answer(connection, answer, self._head, self.outcome, limits, connection.loop.time())
+        await write_answer(connection, answer, self._head, self.outcome, limits)
 
     def _give_up(self, row: errors.Row) -> None:
         """End the connection without another byte, so that a cut answer cannot be taken for a whole one."""

@@ -17,11 +17,11 @@ from proxy.http.h1 import ResponseHeadParser, encode_request, encode_response
 from proxy.http.headers import clean_response
 from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
 from proxy.policy.permit import Permit
-from proxy.server.answer import date_field
+from proxy.server.answer import date_field, linger
 from proxy.server.outcome import Outcome
 from proxy.server.relay import Download, Upload
 from proxy.server.route import Route, edit
-from proxy.transport.stream import StreamClosed, StreamTimeout
+from proxy.transport.stream import FOREVER, StreamClosed, StreamTimeout
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 
@@ -48,7 +48,7 @@ class Forwarding:
     Args:
         fields: what the upstream gets of header fields, Host and framing left out.
         ends_at: `loop.time()` seconds at which the exchange has lasted its lifetime.
-        awaits_answer: the head of the answer has not come yet.
+        answer_by: the same, at which the head of the answer must have come.
     """
 
     connection: Connection
@@ -60,7 +60,7 @@ class Forwarding:
     limits: Limits
     outcome: Outcome
     ends_at: float
-    awaits_answer: bool = False
+    answer_by: float = FOREVER
 
     async def run(self, cluster: Cluster) -> None:
         """Forward the request and relay its answer.
@@ -76,12 +76,16 @@ class Forwarding:
         fresh = False
         while True:
             upstream = await cluster.acquire(self.permit, fresh=fresh)
+            if upstream.reused and not upstream.is_quiet:
+                upstream.pool.release(upstream, reusable=False)
+                fresh = True  # nothing was sent: any request may go over another connection
+                continue
             reusable = False
             try:
                 reusable = await self._converse(upstream, upload)
             except Refused as refused:
-                unanswered = upstream.reused and not upstream.buffer and not self.outcome.answered
-                if not (refused.row.retry_unanswered and unanswered and repeatable and not fresh):
+                unheard = upstream.reused and not upstream.heard
+                if not (refused.row.retry_unanswered and unheard and repeatable and not fresh):
                     raise
                 fresh = True
                 continue
@@ -131,10 +135,10 @@ class Forwarding:
         upstream.patience = self.route.config.timeouts.idle
         sending: asyncio.Task[None] | None = None
         try:
+            if not upstream.is_quiet:
+                raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
             sending = self._send(upstream, upload)
-            self.awaits_answer = True
-            response = await self._response_head(upstream, self.ends_at if sending else self._answer_due())
-            self.awaits_answer = False
+            response = await self._response_head(upstream)
             await self._relay(upstream, response)
         except StreamClosed:
             if self.connection.lost:
@@ -144,12 +148,15 @@ class Forwarding:
             if sending is not None:
                 sending.cancel()
                 await asyncio.wait([sending])  # one coroutine at a time waits on the client's stream
-        sent = upload is None or upload.reader.done
-        self.outcome.closing = self.outcome.closing or not sent
-        return response.keep_alive and sent
+        if upload is not None and not upload.reader.done:
+            self.outcome.closing = True
+            await linger(self.connection)
+            return False
+        return response.keep_alive
 
     def _send(self, upstream: UpstreamConnection, upload: Upload | None) -> asyncio.Task[None] | None:
         """Send the head and what is there of the body; return the task that sends the rest, if there is a rest."""
+        self.answer_by = self._answer_due()
         if upload is None:
             upstream.write(self._request(upstream))
             return None
@@ -158,30 +165,33 @@ class Forwarding:
         upstream.write(self._request(upstream) + upload.available())
         if upload.reader.done:
             return None
+        self.answer_by = self.ends_at
         return self.connection.tasks.spawn(self._send_rest(upstream, upload), "upload")
 
     async def _send_rest(self, upstream: UpstreamConnection, upload: Upload) -> None:
         """Send the rest of the body; the time for the answer's head begins when the upstream has all of it."""
         await upload.run(upstream)
-        if self.awaits_answer:
-            upstream.deadline = self._answer_due()
+        if self.answer_by != FOREVER:
+            self.answer_by = self._answer_due()
+            upstream.hasten(self.answer_by)
 
     def _answer_due(self) -> float:
         return min(self.connection.loop.time() + self.route.config.timeouts.response_head, self.ends_at)
 
     # --- the answer
 
-    async def _response_head(self, upstream: UpstreamConnection, deadline: float) -> ResponseHead:
+    async def _response_head(self, upstream: UpstreamConnection) -> ResponseHead:
         parser = ResponseHeadParser(self.limits.upstream_response_head_bytes, self.limits.header_count)
         for _ in range(_MOST_INTERIM):
             while (response := parser.parse(upstream.buffer, self.head.method)) is None:
                 try:
-                    more = await upstream.fill(deadline)
+                    more = await upstream.fill(self.answer_by)
                 except StreamTimeout:
                     raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's head did not come in time") from None
                 if not more:
                     raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection without an answer")
             if response.status >= 200:
+                self.answer_by = FOREVER  # it has come: an upload that ends later must not hasten what follows
                 return response
             if response.status != 100 and self.head.version == (1, 1):  # Expect was answered by ourselves
                 interim = clean_response(response.headers)

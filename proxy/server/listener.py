@@ -279,7 +279,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "handshake took too long"
     if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
+        return (error.strerror or str(error) or "client closed the connection").lower()
     return str(error)
 
 

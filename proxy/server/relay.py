@@ -83,7 +83,7 @@ class Upload:
             if data:
                 upstream.write(data)
                 waits = loop.time()
-                await upstream.drain()
+                await upstream.drain(self._ends_at)
                 since += loop.time() - waits  # what the upstream takes is not the client's slowness
 
 
@@ -115,7 +115,7 @@ class Download:
         """Return what has arrived already, framed for the client, with the end if that has arrived too."""
         data = self.reader.read(self._upstream.buffer)
         if not self.reader.done and self._upstream.eof:
-            if not self._until_close:
+            if not self._until_close or self._upstream.failed:
                 raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed within its answer's body")
             self.reader.end()
         self._outcome.bytes_out += len(data)
@@ -130,11 +130,11 @@ class Download:
         """
         loop = asyncio.get_running_loop()
         while not self.reader.done:
-            await downstream.drain()
+            await downstream.drain(self._ends_at)
             try:
                 await self._upstream.fill(min(loop.time() + self._idle, self._ends_at))
             except StreamTimeout:
                 raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's body stopped") from None
             if data := self.available():
                 downstream.write(data)
-        await downstream.drain()
+        await downstream.drain(self._ends_at)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from proxy.config import Mistake
 from proxy.config.load import File
-from proxy.config.schema import Config
+from proxy.config.schema import Config, Listener
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.bundle import TrustBundles, load_bundles
 from proxy.identity.issuers import Issuers, build_issuers
@@ -40,6 +40,7 @@ class Snapshot:
     engine: Engine
     authorizer: Authorizer
     clusters: Mapping[str, Cluster]
+    listeners: Mapping[str, Listener]
     routers: Mapping[str, Router]  # by listener
     access: Writer | None
 
@@ -94,6 +95,7 @@ def build_snapshot(
         engine=engine,
         authorizer=Authorizer(engine, deadline=config.policy.deadline, record=log, metrics=runtime.metrics),
         clusters=clusters,
+        listeners={listener.name: listener for listener in config.listeners},
         routers=_routers(config, routes),
         access=runtime.open_log(config.access_log.to),
     ), mistakes

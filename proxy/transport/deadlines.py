@@ -1,4 +1,4 @@
-"""Deadlines without timers: each stream holds one number, and one sweep compares them all.
+"""Deadlines without timers: each stream holds a few numbers, and one sweep compares them all.
 
 A timer per wait costs 1 to 4 µs (`loop.call_later`, `asyncio.timeout`), several times a request; storing a float costs
 nothing that can be measured. The price is that a deadline is noticed up to one sweep late.
@@ -15,10 +15,8 @@ SWEEP_SECONDS = 0.1
 class Expiring(Protocol):
     """What the sweep needs of a stream."""
 
-    deadline: float
-
-    def expire(self) -> None:
-        """End what the stream waits for."""
+    def expire(self, now: float) -> None:
+        """End every wait whose deadline (`loop.time()` seconds) has passed."""
 
 
 class Deadlines:
@@ -38,9 +36,9 @@ class Deadlines:
         self._streams.discard(stream)
 
     def sweep(self, now: float) -> None:
-        """End the waits whose deadline (`loop.time()` seconds) has passed."""
-        for stream in [stream for stream in self._streams if stream.deadline <= now]:
-            stream.expire()
+        """Let every stream compare its deadlines with `now` (`loop.time()` seconds)."""
+        for stream in list(self._streams):
+            stream.expire(now)
 
     async def run(self) -> None:
         """Sweep until cancelled."""

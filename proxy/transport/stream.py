@@ -2,6 +2,9 @@
 
 The protocol object only stores what arrives and wakes who waits; the coroutine that owns the stream reads the buffer
 with a sans-io parser and calls `fill` when the parser wants more. Nothing here knows what the bytes mean.
+
+At most one coroutine waits in `fill` and at most one in `drain`; they may be two, for an upload and a download share
+their streams. So each wait has a deadline of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from proxy.transport.deadlines import Deadlines
 READ_HIGH_WATER = 128 * 1024
 WRITE_HIGH_WATER = 128 * 1024
 FOREVER = float("inf")
+CLOSE_SECONDS = 10.0
 
 
 class StreamClosed(ConnectionError):  # noqa: N818 - a state of the stream
@@ -38,9 +42,13 @@ class Stream(asyncio.Protocol):
         "_reading_paused",
         "_unwritten",
         "_writing_paused",
+        "_ends_at",
+        "_read_by",
+        "_write_by",
         "buffer",
-        "deadline",
+        "close_by",
         "eof",
+        "failed",
         "lost",
         "patience",
         "transport",
@@ -53,10 +61,16 @@ class Stream(asyncio.Protocol):
         # What the coroutine works on.
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # set before anything else happens
         self.buffer = bytearray()
-        self.deadline = FOREVER  # loop.time() seconds
         self.patience = FOREVER  # seconds that a write may make no progress
         self.eof = False
         self.lost = False
+        self.failed = False  # lost to an error: what came before it may not be all
+
+        # Deadlines, `loop.time()` seconds: of `fill`, of `drain`, and of a stream that nobody waits on.
+        self._read_by = FOREVER
+        self._write_by = FOREVER
+        self._ends_at = FOREVER  # progress does not move this one
+        self.close_by = FOREVER
 
         # Flow control.
         self._fresh = False  # bytes have arrived that no `fill` has told of
@@ -94,6 +108,7 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake everybody who waits."""
         self.lost = self.eof = True
+        self.failed = exc is not None
         self._deadlines.discard(self)
         self._wake_filler()
         if self._drainer is not None and not self._drainer.done():
@@ -109,23 +124,28 @@ class Stream(asyncio.Protocol):
         if self._drainer is not None and not self._drainer.done():
             self._drainer.set_result(None)
 
-    def expire(self) -> None:
-        """End the wait whose deadline passed; a stream that nobody waits on is closed.
-
-        A write that makes progress, however slow, is given its patience again.
-        """
-        if self._drainer is not None and not self._drainer.done():
-            unwritten = self.transport.get_write_buffer_size()
-            if unwritten < self._unwritten:
-                self._unwritten = unwritten
-                self.deadline = self._loop.time() + self.patience
-                return
-            self._drainer.set_exception(StreamTimeout("write made no progress"))
-        elif self._filler is not None and not self._filler.done():
-            self._filler.set_exception(StreamTimeout("nothing arrived in time"))
-        else:
+    def expire(self, now: float) -> None:
+        """End what has waited for too long, each wait by its own deadline (`loop.time()` seconds)."""
+        if self._read_by <= now:
+            self._read_by = FOREVER
+            if self._filler is not None and not self._filler.done():
+                self._filler.set_exception(StreamTimeout("nothing arrived in time"))
+        if self._write_by <= now:
+            self._expire_write(now)
+        if self.close_by <= now:
             self.abort()
-        self.deadline = FOREVER
+
+    def _expire_write(self, now: float) -> None:
+        """End a `drain`, unless the write makes progress, however slow: then it is given its patience again."""
+        self._write_by = FOREVER
+        if self._drainer is None or self._drainer.done():
+            return
+        unwritten = self.transport.get_write_buffer_size()
+        if unwritten < self._unwritten and now < self._ends_at:
+            self._unwritten = unwritten
+            self._write_by = min(now + self.patience, self._ends_at)
+        else:
+            self._drainer.set_exception(StreamTimeout("write made no progress"))
 
     # --- called by the coroutine that owns the stream
 
@@ -147,12 +167,17 @@ class Stream(asyncio.Protocol):
             self._reading_paused = False
             self.transport.resume_reading()
         self._filler = self._loop.create_future()
-        self.deadline = deadline
+        self._read_by = deadline
         try:
             await self._filler
         finally:
             self._filler = None
-            self.deadline = FOREVER
+            self._read_by = FOREVER
+
+    def hasten(self, deadline: float) -> None:
+        """Bring the deadline of a `fill` that is under way forward."""
+        if self._filler is not None:
+            self._read_by = min(self._read_by, deadline)
 
     def write(self, data: bytes) -> None:
         """Send bytes; raise StreamClosed when the other side is gone."""
@@ -160,20 +185,29 @@ class Stream(asyncio.Protocol):
             raise StreamClosed("connection lost")
         self.transport.write(data)
 
-    async def drain(self) -> None:
-        """Wait until the other side has taken enough of what was written. Raise StreamClosed or StreamTimeout."""
+    async def drain(self, ends_at: float = FOREVER) -> None:
+        """Wait until the other side has taken enough of what was written.
+
+        Args:
+            ends_at: `loop.time()` seconds at which even a write that makes progress is ended.
+
+        Raises:
+            StreamClosed: the other side is gone.
+            StreamTimeout: it took nothing for as long as the stream's patience, or it is `ends_at`.
+        """
         if not self._writing_paused:
             return
         if self.lost:
             raise StreamClosed("connection lost")
         self._unwritten = self.transport.get_write_buffer_size()
-        self.deadline = self._loop.time() + self.patience
+        self._ends_at = ends_at
+        self._write_by = min(self._loop.time() + self.patience, ends_at)
         self._drainer = self._loop.create_future()
         try:
             await self._drainer
         finally:
             self._drainer = None
-            self.deadline = FOREVER
+            self._write_by = FOREVER
 
     def interrupt(self, reason: BaseException) -> None:
         """End the `fill` that is under way, and every later one, with this exception."""
@@ -182,15 +216,15 @@ class Stream(asyncio.Protocol):
             self._filler.set_exception(reason)
 
     def close(self) -> None:
-        """Close after what was written has gone out; not later than the patience allows."""
+        """Close after what was written has gone out, or when it has not done so for `CLOSE_SECONDS`."""
         if not self.lost:
-            self.deadline = self._loop.time() + min(self.patience, 10.0)
+            self.close_by = self._loop.time() + min(self.patience, CLOSE_SECONDS)
             self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
         if not self.lost:
-            self.deadline = FOREVER
+            self.close_by = FOREVER
             self.transport.abort()
 
     def _wake_filler(self) -> None:

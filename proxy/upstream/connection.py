@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING
 
 from proxy.transport.deadlines import Deadlines
@@ -13,18 +14,36 @@ if TYPE_CHECKING:
 
 
 class UpstreamConnection(Stream):
-    """A connection of a pool. `reused`: an exchange before this one went over it."""
+    """A connection of a pool.
 
-    __slots__ = ("idle", "pool", "reused")
+    Args:
+        reused: an exchange before this one went over it.
+        heard: a byte has come since this exchange took it.
+    """
+
+    __slots__ = ("_readable", "heard", "idle", "pool", "reused")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, pool: Pool) -> None:
         super().__init__(loop, deadlines)
         self.pool = pool
         self.reused = False
+        self.heard = False
         self.idle = False
+        self._readable = select.poll()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        super().connection_made(transport)
+        self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come, to us or to the kernel, that a request not yet sent would take for its answer."""
+        return not self.buffer and not self.eof and not (self.reused and self._readable.poll(0))
 
     def data_received(self, data: bytes) -> None:
         """Keep what arrived; bytes that nobody asked for make an idle connection unusable, whatever they say."""
+        self.heard = True
         if self.idle:
             self.abort()
         else:

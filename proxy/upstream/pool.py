@@ -88,11 +88,12 @@ class Pool:
             connection.abort()
             return
         connection.reused = True
+        connection.heard = False
         if (waiter := self._longest_waiter()) is not None:
             waiter.set_result(connection)
             return
         connection.idle = True
-        connection.deadline = asyncio.get_running_loop().time() + self._idle_for
+        connection.close_by = asyncio.get_running_loop().time() + self._idle_for
         self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
@@ -113,7 +114,7 @@ class Pool:
     def _reuse(self) -> UpstreamConnection:
         connection = self._idle.pop()
         connection.idle = False
-        connection.deadline = FOREVER
+        connection.close_by = FOREVER
         return connection
 
     async def _dial(self) -> UpstreamConnection:
