@@ -50,7 +50,6 @@ async def test_fill_returns_when_the_buffer_has_grown(pair: Pair) -> None:
     await pair.send(b"abc")
     assert await waiting
     assert pair.stream.buffer == b"abc"
-    assert pair.stream.deadline == FOREVER
 
 
 async def test_fill_says_when_nothing_more_will_come(pair: Pair) -> None:
@@ -146,7 +145,7 @@ async def test_an_interrupt_ends_the_wait_and_every_later_one(pair: Pair) -> Non
 
 async def test_an_idle_stream_whose_deadline_passes_is_closed(pair: Pair) -> None:
     loop = asyncio.get_running_loop()
-    pair.stream.deadline = loop.time() + 1
+    pair.stream.close_by = loop.time() + 1
     pair.deadlines.sweep(loop.time() + 2)
     await until(lambda: pair.stream.lost)
     assert await loop.sock_recv(pair.other, 1) == b""
@@ -157,3 +156,34 @@ async def test_a_plain_stream_stays_half_open_for_its_answer(pair: Pair) -> None
     assert not await pair.stream.fill(FOREVER)
     pair.stream.write(b"answer")
     assert await asyncio.get_running_loop().sock_recv(pair.other, 10) == b"answer"
+
+
+async def test_a_drain_that_ends_leaves_the_deadline_of_a_fill_alone(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    filling = asyncio.ensure_future(pair.stream.fill(loop.time() + 5))
+    pair.stream.write(bytes(4 * WRITE_HIGH_WATER))
+    draining = asyncio.ensure_future(pair.stream.drain())
+    taken = 0
+    while taken < 4 * WRITE_HIGH_WATER:
+        taken += len(await loop.sock_recv(pair.other, 1 << 20))
+    await draining
+    pair.deadlines.sweep(loop.time() + 6)
+    with pytest.raises(StreamTimeout):
+        await asyncio.wait_for(filling, 5)
+
+
+async def test_fills_that_end_do_not_give_a_drain_its_patience_again(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    pair.stream.patience = 5
+    pair.stream.write(bytes(8 * WRITE_HIGH_WATER))
+    draining = asyncio.ensure_future(pair.stream.drain())
+    await asyncio.sleep(0)
+    await pair.send(b"x")
+    assert await pair.stream.fill(loop.time() + 100)
+    filling = asyncio.ensure_future(pair.stream.fill(loop.time() + 100))
+    await asyncio.sleep(0)
+    pair.deadlines.sweep(loop.time() + 6)
+    with pytest.raises(StreamTimeout):
+        await asyncio.wait_for(draining, 5)
+    assert not filling.done()
+    filling.cancel()
