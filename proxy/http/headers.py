@@ -85,6 +85,12 @@ _TRAILERS_DROPPED = frozenset({
 # What nobody but the proxy itself writes: neither a policy nor a static edit.
 RESERVED = HOP_BY_HOP | _REQUEST_HOP | FORWARDING | IDENTITY | OVERRIDES
 
+# All that a CORS preflight needs (Fetch standard, section 4.8); it carries no credentials.
+PREFLIGHT = frozenset({
+    b"origin", b"access-control-request-method", b"access-control-request-headers",
+    b"access-control-request-private-network", b"user-agent", b"accept", b"accept-language", b"accept-encoding",
+})  # fmt: skip
+
 OUR_COOKIES = b"ztproxy"  # what our cookies are called begins with this, behind `__Host-` or `__Secure-`
 
 _FOLD = bytes(ord(c.lower()) if (c := chr(i)).isascii() and c.isalnum() else ord("-") for i in range(256))

@@ -6,13 +6,16 @@ leaves its load balancer because an identity provider is down turns one outage i
 
 from __future__ import annotations
 
-import socket
+import asyncio
+from collections import deque
 
 from aiohttp import web
 
-from proxy.server.listener import unlink
 from proxy.server.runtime import Runtime
+from proxy.server.sockets import ListeningSocket
 from proxy.telemetry.metrics import CONTENT_TYPE
+
+_CONNECTIONS = 64  # at once, on one address
 
 
 class Admin:
@@ -30,18 +33,38 @@ class Admin:
         application.router.add_get("/readyz", self._readyz)
         if with_metrics:
             application.router.add_get("/metrics", self._metrics)
+        self._handlers: deque[web.RequestHandler] = deque()
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
 
-    async def start(self, sock: socket.socket) -> None:
+    async def start(self, sock: ListeningSocket) -> None:
         """Serve on a listening socket, which is ours from now on."""
         self._socket = sock
         await self._runner.setup()
-        await web.SockSite(self._runner, sock).start()
+        self._server = await asyncio.get_running_loop().create_server(self._connection, sock=sock.socket)
+
+    @property
+    def address(self) -> str:
+        """Where it is served."""
+        return self._socket.address
 
     async def stop(self) -> None:
         """Stop serving."""
-        unlink(self._socket)
+        self._socket.unlink()
+        self._server.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> web.RequestHandler:
+        """Return the protocol of a new connection, and end the oldest where there are too many.
+
+        The library bounds neither their number nor how long one may be silent, and each holds a descriptor that the
+        gateway's own clients would lack.
+        """
+        assert self._runner.server is not None
+        handler = self._runner.server()
+        self._handlers.append(handler)
+        if len(self._handlers) > _CONNECTIONS:
+            self._handlers.popleft().force_close()
+        return handler
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

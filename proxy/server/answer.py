@@ -14,7 +14,10 @@ from proxy.http.body import BodyReader
 from proxy.http.h1 import encode_response
 from proxy.http.message import BodyKind, RequestHead
 from proxy.http.respond import Answer
+from proxy.identity.authenticate import challenge
+from proxy.identity.principal import Principal
 from proxy.server.outcome import Outcome
+from proxy.server.route import Route
 from proxy.transport.stream import Stream, StreamTimeout
 
 _LINGER_SECONDS = 2.0
@@ -45,6 +48,21 @@ async def write_answer(
     await downstream.drain()
     if unread:
         await linger(downstream)
+
+
+def explained(refused: Refused, route: Route, principal: Principal) -> Refused:
+    """Tell "prove who you are" (401) from "proven, and not permitted" (403).
+
+    A refusal that policy gave a status of its own, and one that is no denial, stay as they are.
+    """
+    if refused.row is not errors.POLICY_DENIED or refused.status != errors.POLICY_DENIED.status:
+        return refused
+    if principal.kind != "user" and route.asks_for_user and route.config.authenticate.header != "none":
+        row, headers = errors.CREDENTIALS_MISSING, challenge(errors.CREDENTIALS_MISSING)
+        return Refused(row, refused.detail, headers=headers, public_reason=refused.public_reason)
+    if principal.kind == "anonymous" and route.asks_for_certificate:
+        return Refused(errors.CERTIFICATE_MISSING, refused.detail, public_reason=refused.public_reason)
+    return refused
 
 
 def date_field() -> tuple[bytes, bytes]:

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http import forwarding, respond
-from proxy.http.headers import clean_request
+from proxy.http.headers import PREFLIGHT, clean_request
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
 from proxy.http.target import parse_target
-from proxy.identity.authenticate import challenge
-from proxy.identity.principal import ANONYMOUS, Principal
+from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
-from proxy.server.answer import write_answer
+from proxy.server.answer import explained, write_answer
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
 from proxy.server.route import Route
@@ -114,14 +113,19 @@ class Exchange:
         route = self._route
         assert route is not None
         if self.connection.listener.serves == "https_redirect":
+            if not target.host:
+                raise Refused(errors.HOST_REFUSED, "a redirect must have a host to go to")
             await self._write(respond.redirect(308, f"https://{target.host}{_text(target)}", self._request_id))
             return
         principal = await self._identify(head, route)
         if route.cluster is None:
             await self._write(self._redirect(route, target, head))
             return
+        if route.config.cors.preflight == "upstream" and head.is_preflight:
+            await self._forward_preflight(head, target, route)
+            return
         permit = await self._decide(head, target, route, principal)
-        await self._forward(head, target, route, principal, permit)
+        await self._forward(head, target, route, principal, self.connection.standing.peer, permit)
 
     # --- where to
 
@@ -183,8 +187,15 @@ class Exchange:
     # --- whether
 
     async def _decide(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Permit:
+        inquiry = self._inquiry(head, target, route, principal)
+        try:
+            return await self._snapshot.authorizer.authorize(inquiry, route.decision)
+        except Refused as refused:
+            raise explained(refused, route, principal) from refused
+
+    def _inquiry(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Inquiry:
         connection, self._decision_id = self.connection, self._ids.decision
-        inquiry = Inquiry(
+        return Inquiry(
             head=head,
             headers=self._headers,
             target=target,
@@ -202,33 +213,11 @@ class Exchange:
             decision_id=self._ids.decision,
             scheme=connection.scheme,
         )
-        if route.config.cors.preflight == "upstream" and head.is_preflight:
-            self._headers = [field for field in self._headers if field[0] not in (b"authorization", b"cookie")]
-            return await self._snapshot.authorizer.permit_preflight(inquiry)
-        try:
-            return await self._snapshot.authorizer.authorize(inquiry, route.decision)
-        except Refused as refused:
-            raise self._explain(refused, route, principal) from refused
-
-    def _explain(self, refused: Refused, route: Route, principal: Principal) -> Refused:
-        """Tell "prove who you are" (401) from "proven, and not permitted" (403)."""
-        if refused.row is not errors.POLICY_DENIED or refused.status != errors.POLICY_DENIED.status:
-            return refused
-        if principal.kind != "user" and route.asks_for_user and route.config.authenticate.header != "none":
-            return Refused(
-                errors.CREDENTIALS_MISSING,
-                refused.detail,
-                headers=challenge(errors.CREDENTIALS_MISSING),
-                public_reason=refused.public_reason,
-            )
-        if principal.kind == "anonymous" and route.asks_for_certificate:
-            return Refused(errors.CERTIFICATE_MISSING, refused.detail, public_reason=refused.public_reason)
-        return refused
 
     # --- the upstream
 
     async def _forward(
-        self, head: RequestHead, target: Target, route: Route, principal: Principal, permit: Permit
+        self, head: RequestHead, target: Target, route: Route, principal: Principal, peer: Peer | None, permit: Permit
     ) -> None:
         assert route.cluster is not None
         await Forwarding(
@@ -237,16 +226,22 @@ class Exchange:
             target=target,
             route=route,
             permit=permit,
-            fields=edited(self._headers, route, permit) + self._told(route, target, principal),
+            fields=edited(self._headers, route, permit) + self._told(route, target, principal, peer),
             limits=self._snapshot.config.limits,
             outcome=self.outcome,
             ends_at=self.connection.loop.time() + route.config.timeouts.lifetime,
         ).run(route.cluster)
 
-    def _told(self, route: Route, target: Target, principal: Principal) -> Headers:
+    async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
+        """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""
+        self._headers = [field for field in self._headers if field[0] in PREFLIGHT]
+        permit = await self._snapshot.authorizer.permit_preflight(self._inquiry(head, target, route, ANONYMOUS))
+        await self._forward(head, target, route, ANONYMOUS, None, permit)
+
+    def _told(self, route: Route, target: Target, principal: Principal, peer: Peer | None) -> Headers:
         """Return what the upstream is told of the way of a request and of who makes it."""
         connection, rules = self.connection, route.config.headers
-        trusted, peer = connection.listener.trusted_proxies, connection.standing.peer
+        trusted = connection.listener.trusted_proxies
         fields = forwarding.forwarding_fields(
             self._forwarded,
             remote=connection.remote,

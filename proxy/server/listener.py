@@ -8,119 +8,76 @@ exact reason of a failed handshake is a record.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import ssl
-import stat
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 from proxy.config import schema
-from proxy.config.address import Address
 from proxy.identity import tls as server_tls
 from proxy.identity.tls import ServerTLS
 from proxy.server.connection import Connection, is_within
 from proxy.server.proxy_protocol import LONGEST, Incomplete, parse_proxy_header
 from proxy.server.runtime import Runtime
+from proxy.server.sockets import ListeningSocket
 from proxy.server.tasks import Tasks
 from proxy.telemetry.access import tls_record
+from proxy.telemetry.sink import tell
 
-_BACKLOG = 1024
+_BATCH = 64  # connections that are accepted in one turn of the loop
+_PAUSE = 0.1  # seconds, after accepting failed
 _LONGEST_HELLO = 16 * 1024 + 5  # one TLS record
-_PEEK_PAUSE = 0.01  # seconds between two looks at a first flight that came in pieces
-
-
-def bind(address: Address) -> socket.socket:
-    """Return a listening socket. Raise OSError where the address is taken or not ours."""
-    if address.kind == "unix":
-        return _bind_unix(address.path)
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((address.host, address.port))
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _bind_unix(path: str) -> socket.socket:
-    with suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            Path(path).unlink()  # left behind by a process that was killed
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def unlink(sock: socket.socket) -> None:
-    """Take the name of a Unix socket away; what is connected stays so."""
-    if sock.family == socket.AF_UNIX:
-        with suppress(OSError):
-            Path(sock.getsockname()).unlink()
-
-
-def bound_address(sock: socket.socket) -> str:
-    """Spell the address that a socket is bound to, with the port that the kernel chose for port 0."""
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    host, port = name[0], name[1]
-    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
+# Seconds between two looks at a first flight that came in pieces: the first and the longest, doubled in between.
+_PEEK_FIRST, _PEEK_LONGEST = 0.01, 0.5
 
 
 class Listener:
     """A listener of the config, and its connections."""
 
-    def __init__(self, config: schema.Listener, runtime: Runtime, sock: socket.socket) -> None:
+    def __init__(self, config: schema.Listener, runtime: Runtime, sock: ListeningSocket) -> None:
         self.config = config
-        self.address = bound_address(sock)
+        self.address = sock.address
         self.connections: set[Connection] = set()
         self._runtime = runtime
         self._socket = sock
         self._tasks = Tasks()
-        self._accepting: asyncio.Task[None] | None = None
+        self._accepting = False
+        self._resume: asyncio.TimerHandle | None = None
         self._per_address: Counter[str] = Counter()
         self._open = 0
-        self._freed = asyncio.Event()
 
     def start(self) -> None:
         """Accept from now on."""
-        self._accepting = self._tasks.spawn(self._accept(), f"listener {self.config.name}")
+        self._accepting = True
+        self._watch()
 
     def stop(self) -> None:
-        """Accept no more; connections go on, and close when the request under way is answered."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            self._accepting = None
-        self._empty_queue()
-        unlink(self._socket)
-        self._socket.close()
+        """Accept no more, and let go of the address.
+
+        What the kernel has accepted already is taken first: closing the socket would reset it.
+        """
+        if self._accepting:
+            while self._accept_one():
+                pass
+            self.hand_over().close()
+
+    def hand_over(self) -> ListeningSocket:
+        """Accept no more, and return the socket for another listener to serve.
+
+        Connections go on, and close when the request under way, or the first, is answered.
+        """
+        self._accepting = False
+        self._unwatch()
         for connection in list(self.connections):
             connection.retire()
+        return self._socket
 
-    def _empty_queue(self) -> None:
-        """Take what the kernel has accepted already: closing the socket would reset it."""
-        with suppress(BlockingIOError, OSError):
-            while True:
-                sock, address = self._socket.accept()
-                sock.setblocking(False)
-                self._welcome(sock, address)
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is accepted and no connection is left."""
+        return not self._accepting and not len(self._tasks)
 
     async def finish(self, seconds: float) -> bool:
         """Wait for the connections to end; return whether all did. What has not ended is then ended."""
@@ -130,30 +87,49 @@ class Listener:
 
     # --- accepting
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        pause = 0.005
-        while True:
-            limits = self._runtime.snapshot.config.limits
-            while self._open >= limits.connections:
-                self._freed.clear()
-                await self._freed.wait()
-            try:
-                sock, address = await loop.sock_accept(self._socket)
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED):
-                    raise
-                sys.stderr.write(f"ztproxy: listener {self.config.name}: accept failed: {error.strerror}\n")
-                await asyncio.sleep(pause)  # out of descriptors or memory: spinning would make it worse
-                pause = min(pause * 2, 1.0)
-                continue
-            pause = 0.005
-            self._welcome(sock, address)
+    def _watch(self) -> None:
+        self._resume = None
+        if self._accepting:
+            asyncio.get_running_loop().add_reader(self._socket.socket.fileno(), self._accept_ready)
 
-    def _welcome(self, sock: socket.socket, address: tuple[str, int]) -> None:
+    def _unwatch(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket.socket.fileno())
+        if self._resume is not None:
+            self._resume.cancel()
+
+    def _accept_ready(self) -> None:
+        """Accept what waits, as far as there is room: a slot is there before a connection is taken."""
+        for _ in range(_BATCH):
+            if self._open >= self._runtime.snapshot.config.limits.connections:
+                self._unwatch()  # `_release` watches again
+                return
+            if not self._accept_one():
+                return
+
+    def _accept_one(self) -> bool:
+        try:
+            sock, address = self._socket.socket.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionAbortedError:
+            return True
+        except OSError as error:
+            # Out of descriptors or memory, or a network's error (accept(2) says to go on): spinning would not help.
+            tell(f"listener {self.config.name}: accept failed: {error.strerror}")
+            self._unwatch()
+            self._resume = asyncio.get_running_loop().call_later(_PAUSE, self._watch)
+            return False
+        sock.setblocking(False)
         self._open += 1
-        remote = (address[0], address[1]) if self._socket.family != socket.AF_UNIX else ("", 0)
+        remote = (address[0], address[1]) if sock.family != socket.AF_UNIX else ("", 0)
         self._tasks.spawn(self._serve(sock, remote), f"connection from {remote[0]}")
+        return True
+
+    def _release(self) -> None:
+        was_full = self._open >= self._runtime.snapshot.config.limits.connections
+        self._open -= 1
+        if was_full and self._accepting and self._resume is None:
+            self._watch()
 
     async def _serve(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         gauge = self._runtime.metrics.connections.of(self.config.name)
@@ -168,8 +144,7 @@ class Listener:
         finally:
             sock.close()  # where no transport has taken it over; a second close does nothing
             gauge.dec()
-            self._open -= 1
-            self._freed.set()
+            self._release()
 
     async def _serve_counted(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         connection = await self._establish(sock, remote)
@@ -177,7 +152,7 @@ class Listener:
             return
         self.connections.add(connection)
         try:
-            connection.retiring = self._accepting is None
+            connection.retiring = not self._accepting
             await connection.serve()
         finally:
             self.connections.discard(connection)
@@ -233,23 +208,25 @@ class Listener:
         rules = self.config.proxy_protocol
         if rules is None or not is_within(remote[0], rules.networks):
             return remote
-        while True:
+        for pause in _pauses():
             data = await _peek(sock, LONGEST)
             try:
                 header = parse_proxy_header(data)
             except Incomplete:
-                await asyncio.sleep(_PEEK_PAUSE)
+                await asyncio.sleep(pause)
                 continue
             sock.recv(header.length)
             return header.source or remote
+        raise AssertionError("pauses do not end")
 
     async def _peek_server_name(self, sock: socket.socket) -> str | None:
-        while True:
+        for pause in _pauses():
             data = await _peek(sock, _LONGEST_HELLO)
             try:
                 return server_tls.read_server_name(data)
             except server_tls.Incomplete:
-                await asyncio.sleep(_PEEK_PAUSE)
+                await asyncio.sleep(pause)
+        raise AssertionError("pauses do not end")
 
     # --- what is told of it
 
@@ -281,6 +258,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error) or "client closed the connection").lower()
     return str(error)
+
+
+def _pauses() -> Iterator[float]:
+    pause = _PEEK_FIRST
+    while True:
+        yield pause
+        pause = min(pause * 2, _PEEK_LONGEST)
 
 
 async def _peek(sock: socket.socket, size: int) -> bytes:

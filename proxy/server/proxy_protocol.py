@@ -67,7 +67,7 @@ def _parse_v1(data: bytes) -> ProxyHeader:
     port, destination_port = int(match[4]), int(match[5])
     if {source.version, destination.version} != {int(match[1])} or max(port, destination_port) > 65535:
         raise ValueError("PROXY protocol addresses must be of the family that it names")
-    return ProxyHeader(end + 2, (str(source), port))
+    return ProxyHeader(end + 2, (_plain(source), port))
 
 
 def _parse_v2(data: bytes) -> ProxyHeader:
@@ -87,4 +87,9 @@ def _parse_v2(data: bytes) -> ProxyHeader:
     if size < needed:
         raise ValueError("PROXY protocol header must hold both addresses")
     source, _, port, _ = struct.unpack(form, data[16 : 16 + needed])
-    return ProxyHeader(length, (str(ipaddress.ip_address(source)), port))
+    return ProxyHeader(length, (_plain(ipaddress.ip_address(source)), port))
+
+
+def _plain(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Spell an address; an IPv4 address that is mapped into IPv6 is the IPv4 address, or no rule for it would match."""
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from proxy.config.load import read, render
 from proxy.config.schema import Config
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot, compile_file
+from proxy.telemetry.sink import tell
 
 _WATCH_SECONDS = 1.0
 
@@ -45,13 +46,27 @@ def fingerprints(files: Iterable[Path]) -> Prints:
     """Return device-independent marks of files, and of everything in those that are directories."""
     prints: Prints = {}
     for file in files:
-        for each in (file, *file.rglob("*")) if file.is_dir() else (file,):
-            try:
+        for each in _with_contents(file):
+            with suppress(OSError):  # absent, or swapped in this moment: then it is another print the next time
                 status = os.stat(each)
-            except OSError:
-                continue
-            prints[str(each)] = (status.st_mtime_ns, status.st_size, status.st_ino)
+                prints[str(each)] = (status.st_mtime_ns, status.st_size, status.st_ino)
     return prints
+
+
+def _of(prints: Prints, files: list[Path]) -> Prints:
+    """Return the marks of these files, and of what is in those that are directories."""
+    return {
+        name: seen
+        for name, seen in prints.items()
+        if any(file in (path := Path(name), *path.parents) for file in files)
+    }
+
+
+def _with_contents(file: Path) -> list[Path]:
+    try:
+        return [file, *file.rglob("*")] if file.is_dir() else [file]
+    except OSError:
+        return [file]
 
 
 class Reloader:
@@ -61,14 +76,16 @@ class Reloader:
         path: the config file.
         runtime: the serving process.
         adopt: takes a good snapshot into service; raises OSError where a new listener cannot be bound.
+        prints: of the files that the first snapshot was built from, taken before they were read.
     """
 
-    def __init__(self, path: Path, runtime: Runtime, adopt: Adopt) -> None:
+    def __init__(self, path: Path, runtime: Runtime, adopt: Adopt, prints: Prints) -> None:
         self._path = path
         self._runtime = runtime
         self._adopt = adopt
         self._asked = asyncio.Event()
-        self._prints = self._look()
+        self._prints = prints
+        self._refused: Config | None = None  # its files are watched too: one of them may be what is amended
 
     def ask(self) -> None:
         """Reload soon, whether anything has changed or not (SIGHUP)."""
@@ -81,31 +98,43 @@ class Reloader:
                 async with asyncio.timeout(_WATCH_SECONDS):
                     await self._asked.wait()
             except TimeoutError:
-                if self._look() == self._prints:
+                if self._look(self._refused) == self._prints:
                     continue
             self._asked.clear()
-            await self.reload()
+            await self._reload()
 
-    async def reload(self) -> None:
-        """Build and adopt the next snapshot, or keep this one and say why."""
-        self._prints = self._look()
-        file = await asyncio.to_thread(read, self._path)  # a big file takes seconds to read
-        snapshot, file = compile_file(file, self._runtime.snapshot, self._runtime)
-        lines = render(file.mistakes, self._path)
-        if snapshot is not None:
-            try:
+    async def _reload(self) -> None:
+        """Build and adopt the next snapshot, or keep this one and say why; whatever happens, the next try will come."""
+        try:
+            snapshot, lines = await self._build()
+            if snapshot is not None:
                 await self._adopt(snapshot)
-            except OSError as error:
-                snapshot, lines = None, [f"{self._path}: listener cannot be bound: {error}"]
+                self._prints = _of(self._prints, watched_files(self._path, snapshot.config))
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except OSError as error:
+            snapshot, lines = None, [f"{self._path}: {error.strerror or error}"]
+        except BaseException as error:  # a Rust panic is no Exception
+            snapshot, lines = None, [f"{self._path}: reload failed: {type(error).__name__}: {error}"]
         for line in lines:
-            sys.stderr.write(line + "\n")
-        result = "ok" if snapshot is not None else "refused"
-        self._runtime.metrics.reloads.of(result).inc()
+            tell(line)
+        self._runtime.metrics.reloads.of("ok" if snapshot is not None else "refused").inc()
         if snapshot is not None:
-            self._prints = self._look()
             self._runtime.observe("reloaded", {"policy_revision": snapshot.engine.revision})
         else:
             self._runtime.observe("reload_refused", {"mistakes": lines})
 
-    def _look(self) -> Prints:
-        return fingerprints(watched_files(self._path, self._runtime.snapshot.config))
+    async def _build(self) -> tuple[Snapshot | None, list[str]]:
+        """Compile the file as it is now. Files are looked at before they are read, so that no change is lost."""
+        before = self._look(self._refused)
+        file = await asyncio.to_thread(read, self._path)  # a big file takes seconds to read
+        wanted = file.config or file.salvaged
+        prints = {name: before.get(name, found) for name, found in self._look(wanted).items()}
+        snapshot, file = compile_file(file, self._runtime.snapshot, self._runtime)
+        self._refused = wanted if snapshot is None else None
+        self._prints = prints
+        return snapshot, render(file.mistakes, self._path)
+
+    def _look(self, also: Config | None) -> Prints:
+        files = watched_files(self._path, self._runtime.snapshot.config)
+        return fingerprints(files + (watched_files(self._path, also) if also is not None else []))

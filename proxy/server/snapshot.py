@@ -84,7 +84,11 @@ def build_snapshot(
     if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
     bundles, server_tls, issuers, clusters, engine = rooms
-    log = DecisionLog(runtime.open_log(config.decision_log.to), required=config.decision_log.required)
+    access, wrong = _open_log("access_log", config.access_log.to, runtime)
+    decisions, also_wrong = _open_log("decision_log", config.decision_log.to, runtime)
+    if wrong or also_wrong:
+        return None, [*mistakes, *wrong, *also_wrong]
+    log = DecisionLog(decisions, required=config.decision_log.required)
     routes = [_route(config, clusters, index) for index in range(len(config.routes))]
     return Snapshot(
         config=config,
@@ -97,7 +101,7 @@ def build_snapshot(
         clusters=clusters,
         listeners={listener.name: listener for listener in config.listeners},
         routers=_routers(config, routes),
-        access=runtime.open_log(config.access_log.to),
+        access=access,
     ), mistakes
 
 
@@ -117,6 +121,13 @@ def _build_rooms(config: Config, previous: Snapshot | None, runtime: Runtime) ->
     engine, wrong = build_engine(config, route_data(config), previous.engine if previous else None)
     mistakes += wrong
     return (None if engine is None else (bundles, server_tls, issuers, clusters, engine)), mistakes
+
+
+def _open_log(section: str, to: str, runtime: Runtime) -> tuple[Writer | None, list[Mistake]]:
+    try:
+        return runtime.open_log(to), []
+    except OSError as error:
+        return None, [Mistake((section, "to"), f"{to} must be writable: {(error.strerror or str(error)).lower()}")]
 
 
 def _fixed_mistakes(old: Config, new: Config) -> list[Mistake]:

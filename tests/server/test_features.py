@@ -181,6 +181,8 @@ def test_a_redirect_listener_sends_everybody_to_https_and_nobody_upstream(front:
         answer = client.get("/a?b=c", "open.example.org:80")
         assert (answer.status, answer.get("location")) == (308, "https://open.example.org/a?b=c")
         assert client.get("/a", "evil.example").status == 404
+        client.send(b"GET /a HTTP/1.0\r\n\r\n")
+        assert client.answer().status in (400, 404)
     assert service.requests == []
 
 
@@ -217,6 +219,17 @@ def test_a_preflight_goes_on_without_credentials_where_the_route_says_so(
     assert client.get("/x", "cors.example.org", *PREFLIGHT).status == 401
     assert client.get("/x", "cors.example.org", "Origin: https://a.example", method="OPTIONS").status == 401
     assert client.get("/x", "cors.example.org", *PREFLIGHT, method="OPTIONS", body=b"x").status == 401
+
+
+def test_a_preflight_that_nobody_decided_names_nobody(front: Gateway, service: Upstream, world: World) -> None:
+    with Client(front.address("edge"), world.client("web"), "cors.example.org") as client:
+        fields = (*PREFLIGHT, "X-Api-Key: secret", world.bearer("eve"))
+        assert client.get("/x", "cors.example.org", *fields, method="OPTIONS").status == 200
+    raw = service.requests[-1].raw.lower()
+    assert b"spiffe://" not in raw
+    assert b"x-ztproxy" not in raw
+    assert b"secret" not in raw
+    assert service.requests[-1].values("origin") == ["https://a.example"]
 
 
 def test_authorization_is_passed_on_only_where_the_route_says_so(

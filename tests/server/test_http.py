@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 
 import pytest
 
-from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, Received, Upstream, ok, read_chunks, wait_for
+from tests.gateway import (
+    PATIENCE,
+    Client,
+    Gateway,
+    RawUpstream,
+    Reader,
+    Received,
+    Upstream,
+    ok,
+    read_chunks,
+    read_request,
+    wait_for,
+)
 
 HOST = "Host: open.example.org\r\n"
 
@@ -280,3 +293,55 @@ def test_a_request_that_may_have_been_acted_on_is_not_sent_again(client: Client,
     answer = client.get("/2", "open.example.org", method="POST", body=b"x")
     assert (answer.status, answer.code) == (502, "upstream_closed")
     assert seen == ["/1", "/2"]
+
+
+def test_a_client_that_pipelines_gets_one_request_a_turn(client: Client, edge: Gateway, upstream: Upstream) -> None:
+    flood = b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n" * 3000
+    sending = threading.Thread(target=client.send, args=(flood,))
+    sending.start()
+    reading = threading.Thread(target=lambda: [client.answer() for _ in range(3000)])
+    reading.start()
+    with Client(edge.address("plain")) as other:
+        other.get("/meanwhile", "open.example.org")
+    sending.join(PATIENCE)
+    reading.join(PATIENCE)
+    paths = wait_for(lambda: (p := [r["path"] for r in edge.of_type("access")]).count("/flood") == 3000 and p, "flood")
+    assert paths[-1] == "/flood"
+    assert "/meanwhile" in paths
+
+
+def test_an_answer_that_is_cut_by_a_reset_is_not_delivered_as_whole(client: Client, raw: RawUpstream) -> None:
+    def cut(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\npartial")
+        wait_for(lambda: began.is_set(), "the answer's beginning")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    began = threading.Event()
+    raw.script = cut
+    client.send(b"GET / HTTP/1.1\r\nHost: raw.example.org\r\n\r\n")
+    while client.reader.line():
+        pass
+    assert client.reader.exactly(12) == b"7\r\npartial\r\n"
+    began.set()
+    assert client.closed()
+
+
+def test_a_request_is_not_sent_again_once_a_byte_of_an_answer_came(client: Client, raw: RawUpstream) -> None:
+    seen: list[bytes] = []
+
+    def hints_and_dies(sock: socket.socket) -> None:
+        reader = Reader(sock)
+        while (received := read_request(reader)) is not None:
+            seen.append(received.raw)
+            if len(seen) == 1:
+                sock.sendall(ok())
+            else:
+                sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                return
+
+    raw.script = hints_and_dies
+    assert client.get("/1", "raw.example.org").status == 200
+    answer = client.get("/2", "raw.example.org", method="DELETE")
+    assert (answer.status, answer.interim) == (502, [103])
+    assert len(seen) == 2

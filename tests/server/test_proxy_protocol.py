@@ -23,6 +23,7 @@ GOOD = {
     "version 1 unknown with addresses": (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
     "version 2 over IPv4": (v2(0x21, 0x11, IPV4), ("192.0.2.7", 50000)),
     "version 2 over IPv6": (v2(0x21, 0x21, IPV6), ("2001:db8::7", 50000)),
+    "version 1 of a mapped address": (b"PROXY TCP6 ::ffff:192.0.2.7 2001:db8::1 50000 443\r\n", ("192.0.2.7", 50000)),
     "version 2 with TLVs": (v2(0x21, 0x11, IPV4 + b"\x02\x00\x01a"), ("192.0.2.7", 50000)),
     "version 2 local": (v2(0x20, 0x00, b""), None),
 }

@@ -262,3 +262,101 @@ def test_a_taken_address_is_a_runtime_failure(place: Path, service: Upstream) ->
         assert running.process.wait(PATIENCE) == 1
         assert "plain" in running.stderr
         running.stop()
+
+
+def test_trust_that_a_reload_takes_away_is_gone_from_live_connections(place: Path, service: Upstream) -> None:
+    listener = '  - {name: plain, address: "127.0.0.1:0", plaintext: true, TRUST}'
+    trusting = listener.replace("TRUST", "trusted_proxies: {networks: [127.0.0.1/32]}")
+    routes = "  - {name: n, host: n.example.org, upstream: wiki, allow: [{anyone: true, networks: [10.9.9.9/32]}]}"
+    with (
+        gateway(place, config(service.url, routes=routes, listeners=trusting)) as front,
+        Client(front.address("plain")) as client,
+    ):
+        assert client.get("/x", "n.example.org", "X-Forwarded-For: 10.9.9.9").status == 200
+        front.reload(config(service.url, routes=routes, listeners=listener.replace(", TRUST", "")))
+        front.event("reloaded")
+        assert client.get("/x", "n.example.org", "X-Forwarded-For: 10.9.9.9").status == 403
+
+
+def test_a_log_that_cannot_be_opened_refuses_a_reload_and_the_next_one_works(front: Gateway, service: Upstream) -> None:
+    log = "access_log: {to: /nonexistent/directory/access.log}"
+    front.reload(config(service.url, routes=CLOSED, extra=log))
+    assert any("/nonexistent" in line for line in front.event("reload_refused")["mistakes"])
+    front.reload(config(service.url, routes=CLOSED))
+    front.event("reloaded")
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 401
+
+
+def test_a_file_that_was_missing_is_noticed_when_it_appears(front: Gateway, service: Upstream, place: Path) -> None:
+    text = config(service.url, routes=CLOSED).replace("ca.pem", "new.pem")
+    front.reload(text)
+    front.event("reload_refused")
+    (place / "new.pem").write_bytes((place / "ca.pem").read_bytes())
+    front.event("reloaded")
+    with Client(front.address("plain")) as client:
+        assert client.get("/x", "open.example.org").status == 401
+
+
+def test_a_reload_that_is_asked_for_during_a_drain_opens_nothing(place: Path, raw: RawUpstream) -> None:
+    raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
+    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 1s}")) as front:
+        with Client(front.address("plain")) as client:
+            client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+            wait_for(lambda: raw.connections, "upstream connection")
+            front.process.send_signal(signal.SIGTERM)
+            front.event("draining")
+            more = DEFAULT_LISTENERS + '\n  - {name: more, address: "127.0.0.1:0", plaintext: true}'
+            front.reload(config(raw.url, routes=OPEN, listeners=more))
+            assert client.closed()
+        assert front.process.wait(PATIENCE) == 0
+    assert len([record for record in front.records if record.get("event") == "listening"]) == 1
+
+
+def test_a_drain_answers_who_was_connected_and_had_not_asked_yet(front: Gateway, world: World) -> None:
+    with (
+        Client(front.address("plain")) as plain,
+        Client(front.address("edge"), world.client(), "open.example.org") as tls,
+    ):
+        wait_for(lambda: front.metric('ztproxy_connections{listener="edge"}') == 1, "connection")
+        front.process.send_signal(signal.SIGTERM)
+        front.event("draining")
+        for client in (plain, tls):
+            answer = client.get("/x", "open.example.org")
+            assert (answer.status, answer.get("connection")) == (200, "close")
+    assert front.process.wait(PATIENCE) == 0
+
+
+def test_a_listener_that_is_renamed_keeps_its_address(place: Path, service: Upstream) -> None:
+    def listeners(name: str) -> str:
+        return f'  - {{name: {name}, address: "unix:{place}/edge.sock", plaintext: true}}'
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(f"{place}/edge.sock")
+            local.sendall(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\nConnection: close\r\n\r\n")
+            return local.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+
+    with gateway(place, config(service.url, routes=OPEN, listeners=listeners("old"))) as front:
+        assert answers()
+        front.reload(config(service.url, routes=OPEN, listeners=listeners("new")))
+        front.event("reloaded")
+        assert answers()
+        other = place / "other"
+        other.mkdir()
+        for name in ("ca.pem", "keys.json"):
+            (other / name).write_bytes((place / name).read_bytes())
+        thief = Gateway(other, config(service.url, routes=OPEN, listeners=listeners("thief")))
+        assert thief.process.wait(PATIENCE) == 1
+        thief.stop()
+        assert answers()
+
+
+def test_silent_connections_to_the_admin_address_take_nothing_from_clients(front: Gateway) -> None:
+    host, _, port = front.wait_until_listening()["admin"].rpartition(":")
+    silent = [socket.create_connection((host, int(port)), timeout=PATIENCE) for _ in range(100)]
+    assert front.status_of("/readyz") == 200
+    descriptors = len(list(Path(f"/proc/{front.process.pid}/fd").iterdir()))
+    assert descriptors < 100
+    for sock in silent:
+        sock.close()
