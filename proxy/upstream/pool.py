@@ -7,7 +7,7 @@ gives a place up hands it, or the connection in it, to the longest waiter.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 
 from proxy import errors
 from proxy.errors import Refused
@@ -59,7 +59,7 @@ class Pool:
         self._connections: set[UpstreamConnection] = set()
         self._idle: list[UpstreamConnection] = []  # the youngest last, and taken first
         self._dialling = 0
-        self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self._waiters: OrderedDict[asyncio.Future[UpstreamConnection | None], None] = OrderedDict()  # in their order
         self._closed = False
 
     async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
@@ -75,8 +75,10 @@ class Pool:
         if not permit.decision.allow:
             raise TypeError("a permit is of a decision that allows")
         if self._idle and not fresh:
-            return self._reuse()
+            return self._take(-1)
         if len(self._connections) + self._dialling >= self._bound:
+            if self._idle:
+                self._take(0).abort()  # its place goes to the longest waiter, which is us
             connection = await self._queue()
             return connection if connection is not None else await self._dial()
         self._dialling += 1
@@ -111,8 +113,8 @@ class Pool:
         for connection in list(self._idle):
             connection.abort()
 
-    def _reuse(self) -> UpstreamConnection:
-        connection = self._idle.pop()
+    def _take(self, position: int) -> UpstreamConnection:
+        connection = self._idle.pop(position)
         connection.idle = False
         connection.close_by = FOREVER
         return connection
@@ -133,7 +135,7 @@ class Pool:
 
     async def _queue(self) -> UpstreamConnection | None:
         waiter: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters[waiter] = None
         try:
             async with asyncio.timeout(self._wait):
                 return await waiter
@@ -144,6 +146,8 @@ class Pool:
                 detail = f"{self.endpoint}: no connection of {self._bound} was free within {self._wait:g} s"
                 raise Refused(errors.POOL_EXHAUSTED, detail) from None
             raise
+        finally:
+            self._waiters.pop(waiter, None)  # while no place comes free, nobody else would take it away
 
     def _hand_on(self, given: UpstreamConnection | None) -> None:
         """Pass on what a waiter was given in the very moment in which it stopped waiting."""
@@ -160,7 +164,7 @@ class Pool:
 
     def _longest_waiter(self) -> asyncio.Future[UpstreamConnection | None] | None:
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
                 return waiter
         return None

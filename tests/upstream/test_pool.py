@@ -268,3 +268,22 @@ def test_a_ca_file_that_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     endpoints, (mistake,) = build_endpoints(config, ("upstreams", "wiki"))
     assert not endpoints
     assert mistake.path == "upstreams.wiki.tls.ca"
+
+
+async def test_who_gave_up_waiting_is_forgotten_at_once(service: Service) -> None:
+    connections = pool(service.port, bound=1, wait=0.01)
+    await connections.acquire(PERMIT)
+    for _ in range(3):
+        with pytest.raises(Refused):
+            await connections.acquire(PERMIT)
+    assert len(connections._waiters) == 0
+
+
+async def test_a_fresh_connection_takes_the_place_of_the_idle_one_that_fills_the_pool(service: Service) -> None:
+    connections = pool(service.port, bound=1, wait=1.0)
+    idle = await connections.acquire(PERMIT)
+    connections.release(idle, reusable=True)
+    fresh = await connections.acquire(PERMIT, fresh=True)
+    assert fresh is not idle
+    assert not fresh.reused
+    assert idle.lost
