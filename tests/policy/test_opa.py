@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -121,26 +121,12 @@ async def test_an_answer_that_is_too_large_is_malformed(engine: OPAEngine) -> No
 
 
 async def test_one_connection_serves_many_decisions(shared: OPAServer) -> None:
-    connections: set[Any] = set()
-
-    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(writer)
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", shared.port)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65536):
-                sink.write(data)
-            sink.close()
-
-        await asyncio.gather(pump(reader, upstream_writer), pump(upstream_reader, writer))
-
-    between = await asyncio.start_server(count, "127.0.0.1", 0)
-    engine = engine_of(f"http://127.0.0.1:{between.sockets[0].getsockname()[1]}")
-    for _ in range(10):
-        await engine.evaluate("t/plain", {})
-    assert len(connections) == 1
-    await engine.close()
-    between.close()
+    async with Between(shared.port) as between:
+        engine = engine_of(between.url)
+        for _ in range(10):
+            await engine.evaluate("t/plain", {})
+        assert between.connections == 1
+        await engine.close()
 
 
 async def test_nobody_there_is_unreachable(server: OPAServer) -> None:
@@ -207,24 +193,68 @@ async def test_a_server_that_is_killed_under_load_lets_nothing_through_and_loses
 # --- servers that are no OPA
 
 
-class Canned:
-    """Answers every connection with the same bytes, and closes it."""
+class Server:
+    """A TCP server whose connections are over when it is."""
 
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = list(answers)
-        self.requests: list[bytes] = []
+    def __init__(self) -> None:
+        self.connections = 0
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        await asyncio.gather(*self._tasks)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._tasks.append(asyncio.ensure_future(self._closing(reader, writer)))
+
+    async def _closing(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self.serve(reader, writer)
+        finally:
+            writer.close()
+            await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        raise NotImplementedError
+
+
+class Canned(Server):
+    """Answers each connection with the next of some bytes, the last one again and again, and closes it."""
+
+    def __init__(self, *answers: bytes) -> None:
+        super().__init__()
+        self._answers = list(answers)
+        self.requests: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.requests.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
-        writer.close()
+
+
+class Between(Server):
+    """Passes bytes on to a port and back."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._port = port
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        await far_writer.wait_closed()
+
+    @staticmethod
+    async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
 
 
 def http(status: str, body: bytes, *fields: str) -> bytes:
@@ -257,25 +287,23 @@ def http(status: str, body: bytes, *fields: str) -> bytes:
     ],
 )
 async def test_an_answer_that_is_none_is_a_refusal(answer: bytes, row: object) -> None:
-    async with Canned(answer) as url:
-        engine = engine_of(url)
+    async with Canned(answer) as server:
+        engine = engine_of(server.url)
         assert (await refusal(engine)).row is row
         await engine.close()
 
 
 async def test_a_connection_that_was_closed_while_idle_costs_no_decision() -> None:
-    canned = Canned(b"", http("200 OK", b'{"result": true}'))
-    async with canned as url:
-        engine = engine_of(url)
+    async with Canned(b"", http("200 OK", b'{"result": true}')) as canned:
+        engine = engine_of(canned.url)
         assert await engine.evaluate("t/plain", {}) is True
         assert len(canned.requests) == 2
         await engine.close()
 
 
 async def test_what_is_asked_is_strict_about_built_in_errors() -> None:
-    canned = Canned(http("200 OK", b'{"result": true}'))
-    async with canned as url:
-        engine = engine_of(url)
+    async with Canned(http("200 OK", b'{"result": true}')) as canned:
+        engine = engine_of(canned.url)
         await engine.evaluate("ztproxy/authz/decision", {})
         assert canned.requests[0].startswith(
             b"POST /v1/data/ztproxy/authz/decision?strict-builtin-errors=true HTTP/1.1"
