@@ -206,8 +206,9 @@ class Forwarding:
         first = download.available()
         if download.reader.done and upstream.buffer:
             raise Refused(errors.UPSTREAM_MALFORMED, "bytes follow the answer")
-        # An HTTP/1.0 client finds the end of such a body at the end of the connection.
-        outcome.closing = outcome.closing or connection.retiring or (unframed and not chunked)
+        # An HTTP/1.0 client finds the end of such a body at the end of the connection, so a cut must not look like one.
+        connection.resets = unframed and not chunked
+        outcome.closing = outcome.closing or connection.retiring or connection.resets
         fields = self._response_fields(response, chunked)
         outcome.add_connection(fields, self.head)
         outcome.status, outcome.answered = response.status, True

@@ -10,6 +10,8 @@ their streams. So each wait has a deadline of its own.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import cast
 
 from proxy.transport.deadlines import Deadlines
@@ -19,6 +21,7 @@ READ_HIGH_WATER = 128 * 1024
 WRITE_HIGH_WATER = 128 * 1024
 FOREVER = float("inf")
 CLOSE_SECONDS = 10.0
+_NO_LINGER = struct.pack("ii", 1, 0)  # closing sends a reset (socket(7))
 
 
 class StreamClosed(ConnectionError):  # noqa: N818 - a state of the stream
@@ -51,6 +54,7 @@ class Stream(asyncio.Protocol):
         "failed",
         "lost",
         "patience",
+        "resets",
         "transport",
     )
 
@@ -64,7 +68,8 @@ class Stream(asyncio.Protocol):
         self.patience = FOREVER  # seconds that a write may make no progress
         self.eof = False
         self.lost = False
-        self.failed = False  # lost to an error: what came before it may not be all
+        self.failed = False  # lost without the other side's end: what came before may not be all
+        self.resets = False  # an abort resets, for the end of this connection would be taken for a message's
 
         # Deadlines, `loop.time()` seconds: of `fill`, of `drain`, and of a stream that nobody waits on.
         self._read_by = FOREVER
@@ -107,8 +112,8 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake everybody who waits."""
+        self.failed = exc is not None or not self.eof  # TLS that ends without its close_notify is told as no error
         self.lost = self.eof = True
-        self.failed = exc is not None
         self._deadlines.discard(self)
         self._wake_filler()
         if self._drainer is not None and not self._drainer.done():
@@ -225,6 +230,8 @@ class Stream(asyncio.Protocol):
         """Close at once."""
         if not self.lost:
             self.close_by = FOREVER
+            if self.resets:
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def _wake_filler(self) -> None:
