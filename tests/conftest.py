@@ -1,1 +1,15 @@
 """What every test shares."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _garbage_of_a_module_is_collected_in_the_main_thread() -> Iterator[None]:
+    """An engine of regorus must be dropped by the thread that made it, and the collector runs in whichever thread."""
+    yield
+    gc.collect()

@@ -22,6 +22,7 @@ from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_T
 from proxy.policy import builtins
 from proxy.policy.analysis import analyse
 from proxy.policy.decision import UNDEFINED
+from proxy.policy.readset import ReadSet, read_set, shown
 from proxy.policy.sources import Module, Sources, read_sources
 
 _HERE: Final = ("policy", "path")
@@ -67,12 +68,20 @@ def told(error: BaseException) -> str:
 
 
 class EmbeddedEngine:
-    """A compiled policy with its data."""
+    """A compiled policy with its data. It lives on the thread that made it: regorus panics on any other.
 
-    __slots__ = ("_engine", "_pristine", "_rules", "deadline", "revision")
+    Args:
+        engine: of regorus, loaded.
+        revision: a digest of policy and data.
+        deadline: seconds that an evaluation may take.
+        reads: what the policy reads of the input; None is all.
+    """
 
-    def __init__(self, engine: Any, revision: str, deadline: float) -> None:
+    __slots__ = ("_engine", "_pristine", "_reads", "_rules", "deadline", "revision")
+
+    def __init__(self, engine: Any, revision: str, deadline: float, reads: ReadSet | None = None) -> None:
         self.revision = revision
+        self._reads = reads
         self._pristine = engine  # never evaluated: what failed in a clone of it cannot have touched it
         self._engine = engine.clone()
         self.deadline = deadline
@@ -85,7 +94,7 @@ class EmbeddedEngine:
             rule = self._rules[path] = "data." + path.replace("/", ".")
         began = time.monotonic()
         try:
-            self._engine.set_input(document)
+            self._engine.set_input(document if self._reads is None else shown(document, self._reads))
             text = self._engine.eval_rule_as_json(rule)
             undefined = text == _UNDEFINED_AS_JSON and self._engine.eval_rule(rule) is None
         except TypeError:
@@ -108,7 +117,8 @@ class EmbeddedEngine:
         return refused
 
     async def close(self) -> None:
-        """There is nothing to let go."""
+        """Let regorus' engines go, in the thread that made them: dropped in another one they would be leaked."""
+        self._engine = self._pristine = None
 
 
 def build_embedded(
@@ -130,7 +140,7 @@ def build_embedded(
     deadline = config.policy.deadline
     if isinstance(previous, EmbeddedEngine) and (previous.revision, previous.deadline) == (revision, deadline):
         return previous, []
-    return EmbeddedEngine(engine, revision, deadline), []
+    return EmbeddedEngine(engine, revision, deadline, read_set(json.loads(engine.get_ast_as_json()))), []
 
 
 def compile_policy(
