@@ -49,7 +49,7 @@ def entry_points(config: Config) -> dict[str, Location]:
 def build_engine(
     config: Config, data: Mapping[str, Any], previous: Engine | None = None
 ) -> tuple[Engine | None, list[Mistake]]:
-    """Make the engine that a config asks for.
+    """Make the engine that a config asks for, on the thread that will evaluate: the embedded one lives on it.
 
     Args:
         config: the whole config.

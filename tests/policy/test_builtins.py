@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -245,6 +246,12 @@ def test_any_other_function_is_refused_at_load_with_its_place_and_the_way_out(ca
         name = call.partition("(")[0]
         assert any(fault.startswith("t.rego:3:") and name in fault for fault in faults), faults
         assert "engine: opa" in " ".join(faults) or name == "walk"
+
+
+def test_the_page_lists_exactly_the_built_ins_of_the_table() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "policy-engines.md").read_text(encoding="utf-8")
+    table = page.partition("### Built-ins")[2].partition("`sprintf` knows")[0]
+    assert sorted(re.findall(r"`([^`]+)`", table)) == sorted(builtins.ARITY)
 
 
 def test_undefined_is_told_from_null() -> None:
