@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, VerificationError
 
 from proxy.errors import CERTIFICATE_REFUSED, Refused
 from proxy.identity.bundle import TrustBundle, TrustBundles, check_signing
@@ -49,6 +49,9 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
     """
     try:
         return _verify(leaf_der, verified_chain_der, bundles, now)
+    except VerificationError as error:
+        rule = "chain must be valid, and end in the bundle of the SVID's own trust domain"
+        raise Refused(CERTIFICATE_REFUSED, f"{rule}: {error}") from None
     except Exception as error:  # a parser may answer hostile bytes with anything; whatever it is, nothing is proven
         raise Refused(CERTIFICATE_REFUSED, str(error) or type(error).__name__) from None
 
