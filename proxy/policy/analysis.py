@@ -32,6 +32,7 @@ from proxy.policy.syntax import (
 
 _OPA: Final = "use engine: opa"
 _ROOTS: Final = frozenset({"input", "data"})
+_CLOCK: Final = ("time", "now_ns")  # what tests replace; any other built-in might become undefined under `not`
 
 
 def analyse(trees: list[Node], data: Mapping[str, Any], entry_points: Iterable[str]) -> tuple[list[Problem], set[str]]:
@@ -179,12 +180,15 @@ class _Checker:
         head, steps = reference(modifier["refr"])
         kind, content = part(head)
         names = (content["value"] if kind == "Var" else "", *(step for step in steps if isinstance(step, str)))
-        if len(names) != len(steps) + 1 or names[0] not in self._known(scope):
-            self._problems.append(
-                self._module.problem(
-                    modifier["span"], f"with must replace input, data or a function of the policy; {_OPA}"
-                )
-            )
+        known = len(names) == len(steps) + 1 and names[0] in self._known(scope)
+        if not known and names != _CLOCK:
+            rule = f"with must replace input, data, a function of the policy or time.now_ns; {_OPA}"
+            self._problems.append(self._module.problem(modifier["span"], rule))
+        replaced = self._rules.data_path(modifier["refr"], self._module, scope)
+        if replaced is not None and part(modifier["as"])[0] in ("Var", "RefDot", "RefBrack"):
+            replacement = self._rules.data_path(modifier["as"], self._module, scope)
+            if replacement is not None:
+                self._rules.refers(replaced, replacement)  # whoever calls the one may now call the other
 
     def _known(self, scope: Scope) -> frozenset[str]:
         return scope.global_names - scope.declared
@@ -207,7 +211,7 @@ class _Checker:
         path = self._rules.data_path(node, self._module, scope)
         if path is None:
             return
-        self._rules.refers(self._rule, path)
+        self._rules.refers(self._rule.path, path)
         if (whole := self._rules.half_way(path)) is not None:
             self._report(
                 node, f"a reference must not stop above {whole.name}: OPA shows what is undefined there; {_OPA}"
@@ -277,7 +281,7 @@ class _Checker:
         elif len(content["params"]) not in (arity, arity + 1):
             self._report(node, f"the function takes {arity} arguments, not {len(content['params'])}")
         if path is not None:
-            self._rules.refers(self._rule, path)
+            self._rules.refers(self._rule.path, path)
         if name is not None:
             self._builtin(node, name, content["params"])
 

@@ -102,9 +102,9 @@ class Rules:
             return (*rest, *path) if root == "data" else None
         return (*module.package, name, *path)
 
-    def refers(self, rule: Rule, path: Path) -> None:
-        """Note that a rule reads a path or calls a function."""
-        self._references.setdefault(rule.path, set()).add(path)
+    def refers(self, source: Path, target: Path) -> None:
+        """Note that the rules at a path read another one or call the function there."""
+        self._references.setdefault(source, set()).add(target)
 
     def half_way(self, path: Path) -> Rule | None:
         """Return a rule whose head goes on below where a reference stops."""

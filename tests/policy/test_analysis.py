@@ -93,6 +93,7 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r if { every x in [1] { r } }", "3:1", "must not be recursive"),
         ("r := 1 if false else := r", "3:1", "must not be recursive"),
         ("f(x) := 1 if { x with input.a as f(1) }", "3:1", "must not be recursive"),
+        ("r if { k(1) with g as h }\n\nk(x) := g(x)\n\ng(x) := x\n\nh(x) := k(x)", "5:1", "must not be recursive"),
         # clashes
         ("r := 1\n\nr(x) := x", "5:1", "must not be both a function and a value"),
         ("f(x) := 1\n\nf(x, y) := 2", "5:1", "must take the same number of arguments"),
@@ -201,6 +202,8 @@ def test_an_entry_point_is_a_rule_that_is_there(rules: str, point: str, defined:
         "r := input.request.method in {`GET`}",
         # dynamic references that cannot come back
         "r := data.q[input.x].s",
+        # what a test replaces
+        "r if { q == 1 with time.now_ns as 1 with f as g }\n\nq := f(time.now_ns())\n\nf(x) := x\n\ng(_) := 1",
     ],
 )  # fmt: skip
 def test_what_is_right_is_let_pass(rules: str) -> None:
