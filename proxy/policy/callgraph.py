@@ -51,7 +51,7 @@ class Rules:
         self._root = _Step()
         self._by_path: dict[Path, list[Rule]] = {}
         self._names: dict[tuple[str, ...], set[str]] = {}
-        self._references: dict[Path, set[Path]] = {}
+        self._references: dict[Path, dict[Path, None]] = {}
         for rule in (rule for module in modules for rule in module.rules):
             self._by_path.setdefault(rule.path, []).append(rule)
             self._names.setdefault(rule.module.package, set()).add(str(rule.steps[0]))
@@ -104,7 +104,7 @@ class Rules:
 
     def refers(self, source: Path, target: Path) -> None:
         """Note that the rules at a path read another one or call the function there."""
-        self._references.setdefault(source, set()).add(target)
+        self._references.setdefault(source, {})[target] = None
 
     def half_way(self, path: Path) -> Rule | None:
         """Return a rule whose head goes on below where a reference stops."""
@@ -198,9 +198,20 @@ def _follow(rules: Rules, start: Path, depth: dict[Path, int], problems: list[Pr
             depth[following] = -1
             trail.append((following, rules.following(following)))
         elif depth[following] < 0:
-            names = [rules.by_path[step][0].name for step, _ in trail]
-            loop = [*names[[step for step, _ in trail].index(following) :], rules.by_path[following][0].name]
-            problems.append(_at(rules, following, f"rules must not be recursive: {' -> '.join(loop)}"))
+            steps = [step for step, _ in trail]
+            problems.append(_loop(rules, steps[steps.index(following) :]))
+
+
+def _loop(rules: Rules, loop: list[Path]) -> Problem:
+    """Return the problem of a loop, told from its first rule in the files on."""
+    first = min(range(len(loop)), key=lambda index: _place(rules.by_path[loop[index]][0]))
+    loop = [*loop[first:], *loop[: first + 1]]
+    names = " -> ".join(rules.by_path[step][0].name for step in loop)
+    return _at(rules, loop[0], f"rules must not be recursive: {names}")
+
+
+def _place(rule: Rule) -> tuple[str, int, int]:
+    return rule.module.file, rule.span["line"], rule.span["col"]
 
 
 def _at(rules: Rules, path: Path, text: str) -> Problem:
