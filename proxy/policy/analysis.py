@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from proxy.policy import builtins
 from proxy.policy.callgraph import Rules, find_recursion
+from proxy.policy.calls import Calls
 from proxy.policy.negation import Definedness
-from proxy.policy.patterns import PatternError, check_regex
-from proxy.policy.safety import Safety, Scope, Statement
+from proxy.policy.safety import Safety
+from proxy.policy.scope import Scope, Statement
 from proxy.policy.syntax import (
     Module,
     Node,
-    Path,
     Problem,
     Rule,
     Unreadable,
@@ -90,9 +89,12 @@ class _Checker:
         self._rules = rules
         self._problems = problems
         self._rule = module.rules[0]
+        self._calls = calls = Calls(rules, module, problems)
         names = frozenset({*rules.names_in(module.package), *module.imports, *_ROOTS})
-        self._safety = Safety(module, names, report=problems.append, visit=self._statement, has_output=self._has_output)
-        self._definedness = Definedness(rules, module, self._callee)
+        self._safety = Safety(
+            module, names, report=problems.append, visit=self._statement, has_output=self._calls.has_output
+        )
+        self._definedness = Definedness(rules, module, calls.callee)
 
     def check(self, rule: Rule) -> None:
         self._rule = rule
@@ -199,7 +201,7 @@ class _Checker:
         for node in walk(root):
             kind, content = part(node)
             if kind == "Call":
-                self._call(node, content, scope)
+                self._calls.check(node, self._rule, scope)
             elif kind == "UnaryExpr":
                 self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
             elif kind == "Membership" and content["key"] is not None:
@@ -238,67 +240,6 @@ class _Checker:
                 "the value of in must not be used where a side may be undefined: OPA has undefined there, this engine "
                 "false; assign the side to a variable before, or make it a statement",
             )
-
-    # --- calls
-
-    def _callee(self, call: Node, scope: Scope) -> tuple[str | None, Path | None]:
-        """Return the built-in's name or the function's path that a call means; neither: nothing is called so."""
-        head, steps = reference(call["fcn"])
-        kind, content = part(head)
-        if kind != "Var" or not all(isinstance(step, str) for step in steps):
-            return None, None
-        names = (content["value"], *(step for step in steps if isinstance(step, str)))
-        if names[0] in scope.declared:
-            return None, None
-        if names[0] == "data":
-            return None, names[1:]
-        if names[0] in self._module.imports:
-            path = self._module.imports[names[0]] + names[1:]
-            return None, path[1:] if path[0] == "data" else None
-        if names[0] in self._rules.names_in(self._module.package):
-            return None, self._module.package + names
-        return ".".join(names), None
-
-    def _arity(self, call: Node, scope: Scope) -> int | None:
-        name, path = self._callee(call, scope)
-        if name is not None:
-            return builtins.ARITY.get(name)
-        return self._rules.arity(path) if path is not None else None
-
-    def _has_output(self, call: Node, scope: Scope) -> bool:
-        """Tell whether a call's last argument is unified with its value; of an unknown function let it be so."""
-        arity = self._arity(call, scope)
-        return bool(call["params"]) and (arity is None or len(call["params"]) == arity + 1)
-
-    def _call(self, node: Node, content: Node, scope: Scope) -> None:
-        name, path = self._callee(content, scope)
-        if name is not None and name not in builtins.ARITY:
-            self._report(node, builtins.refusal_of(name))
-            return
-        arity = self._arity(content, scope)
-        if arity is None:
-            self._report(node, "what is called must be a function, by its name")
-        elif len(content["params"]) not in (arity, arity + 1):
-            self._report(node, f"the function takes {arity} arguments, not {len(content['params'])}")
-        if path is not None:
-            self._rules.refers(self._rule.path, path)
-        if name is not None:
-            self._builtin(node, name, content["params"])
-
-    def _builtin(self, node: Node, name: str, params: list[Node]) -> None:
-        if name == "walk" and len(params) != 2:
-            self._report(node, "walk must be called as walk(x, [path, value]): its value is always undefined here")
-        index = builtins.PATTERN_ARGUMENT.get(name)
-        if index is None or index >= len(params):
-            return
-        kind, content = part(params[index])
-        if kind not in ("String", "RawString"):
-            self._report(params[index], f"the pattern of {name} must be written out here; {_OPA}")
-            return
-        try:
-            check_regex(content["value"])
-        except PatternError as error:
-            self._report(params[index], f"{error}, or {_OPA}")
 
     def _report(self, node: Node, rule: str) -> None:
         self._problems.append(self._module.problem(start_of(node), rule))

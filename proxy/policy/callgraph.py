@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from proxy.policy.safety import Scope
+from proxy.policy.scope import Scope
 from proxy.policy.syntax import Module, Node, Path, Problem, Rule, part, reference
 
 _LONGEST_CHAIN: Final = 200  # regorus ends the process somewhere above 1,000

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from proxy.policy import builtins
 from proxy.policy.callgraph import Rules
-from proxy.policy.safety import Scope
+from proxy.policy.scope import Scope
 from proxy.policy.syntax import COMPREHENSIONS, LITERALS, OPERATIONS, Module, Node, Path, children, part, reference
 
 Callee = Callable[[Node, Scope], tuple[str | None, Path | None]]

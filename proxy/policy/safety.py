@@ -8,9 +8,8 @@ they share with the query around them. A variable in a reference's brackets is b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
+from proxy.policy.scope import NO_FLOW, NO_NAMES, Flow, Names, Scope, Statement
 from proxy.policy.syntax import (
     COMPREHENSIONS,
     Module,
@@ -28,75 +27,6 @@ from proxy.policy.syntax import (
     terms,
     walk,
 )
-
-Names = frozenset[str]
-_NONE: Names = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What an expression needs to be bound, what it binds, and whether a `_` in it runs over something."""
-
-    needs: Names = _NONE
-    gives: Names = _NONE
-    iterates: bool = False
-
-    def __or__(self, other: Flow) -> Flow:
-        return Flow(self.needs | other.needs, self.gives | other.gives, self.iterates or other.iterates)
-
-    def negated(self, bound: Names) -> Flow:
-        """Return the flow under `not`, where nothing is bound."""
-        return Flow(self.needs | (self.gives - bound) | (frozenset("_") if self.iterates else _NONE))
-
-
-_NOTHING = Flow()
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What names mean at one place of a rule.
-
-    Args:
-        module: the file.
-        global_names: rules of the package, imports, `input` and `data`.
-        declared: variables declared here or around.
-        bound: variables that have a value by now.
-        visible: variables of this query and of those around it, bound or not.
-    """
-
-    module: Module
-    global_names: Names
-    declared: Names = _NONE
-    bound: Names = _NONE
-    visible: Names = _NONE
-
-    def is_local(self, name: str) -> bool:
-        """Tell whether a name is a variable here."""
-        return name in self.declared or name not in self.global_names
-
-    def inside(self, declared: Names) -> Scope:
-        """Return the scope of a query in which names are declared: they hide the ones around."""
-        return Scope(
-            self.module,
-            self.global_names,
-            self.declared | declared,
-            self.bound - declared,
-            self.visible - declared,
-        )
-
-
-@dataclass(slots=True)
-class Statement:
-    """One statement, or an expression of the rule's head, which binds like one."""
-
-    kind: str
-    content: Any
-    modifiers: list[Node] = field(default_factory=list)
-    is_head: bool = False
-
-    def roots(self) -> list[Node]:
-        return [*expressions(self.kind, self.content), *(modifier["as"] for modifier in self.modifiers)]
-
 
 Visit = Callable[[Statement, Scope], None]
 HasOutput = Callable[[Node, Scope], bool]
@@ -166,7 +96,7 @@ class Safety:
             for statement in rest:
                 flow = self._flow_of(statement, scope)
                 if flow.needs - flow.gives <= scope.bound:
-                    scope = _binding(scope, flow.gives)
+                    scope = scope.binding(flow.gives)
                 else:
                     waiting.append((statement, flow))
             if len(waiting) == len(rest):
@@ -180,10 +110,10 @@ class Safety:
             for name in sorted(flow.needs - flow.gives - scope.bound - told):
                 told.add(name)
                 self._problem(_place(name, statement), f"variable {name} is unsafe: nothing binds it")
-        return _binding(scope, frozenset().union(*(flow.needs | flow.gives for _, flow in waiting)))
+        return scope.binding(frozenset().union(*(flow.needs | flow.gives for _, flow in waiting)))
 
     def _flow_of(self, statement: Statement, scope: Scope) -> Flow:
-        flow = _NOTHING
+        flow = NO_FLOW
         for modifier in statement.modifiers:
             flow |= self._flow(modifier["as"], scope)
         kind, content = statement.kind, statement.content
@@ -205,16 +135,16 @@ class Safety:
         kind, content = part(node)
         if kind == "Var":
             name = content["value"]
-            return Flow(frozenset({name})) if scope.is_local(name) else _NOTHING
+            return Flow(frozenset({name})) if scope.is_local(name) else NO_FLOW
         if kind in ("RefDot", "RefBrack"):
             return self._reference_flow(node, scope)
         if kind in COMPREHENSIONS:
-            return self._closed(content["query"], terms(node), _NONE, scope)
+            return self._closed(content["query"], terms(node), NO_NAMES, scope)
         if kind == "AssignExpr":
             if content["op"] == "ColEq":
                 return self._binding_flow(content["lhs"], scope) | self._flow(content["rhs"], scope)
             return self._unified(content["lhs"], content["rhs"], scope)
-        flow, inputs = _NOTHING, list(children(node))
+        flow, inputs = NO_FLOW, list(children(node))
         if kind == "Call" and self._has_output(content, scope):
             flow = self._binding_flow(inputs.pop(), scope)
         for child in inputs:
@@ -236,9 +166,9 @@ class Safety:
             name = content["value"]
             if name == "_":
                 return Flow(iterates=True)
-            return Flow(gives=frozenset({name})) if scope.is_local(name) else _NOTHING
+            return Flow(gives=frozenset({name})) if scope.is_local(name) else NO_FLOW
         if kind in ("Array", "Object"):
-            flow = _NOTHING
+            flow = NO_FLOW
             for item in content["items"] if kind == "Array" else (value for _, _, value in content["fields"]):
                 flow |= self._binding_flow(item, scope)
             return flow
@@ -248,7 +178,7 @@ class Safety:
         """Return the flow of `left = right`: a side that is all bound binds the other."""
         (left_kind, left_content), (right_kind, right_content) = part(left), part(right)
         if left_kind == right_kind == "Array" and len(left_content["items"]) == len(right_content["items"]):
-            flow = _NOTHING
+            flow = NO_FLOW
             for pair in zip(left_content["items"], right_content["items"], strict=True):
                 flow |= self._unified(*pair, scope)
             return flow
@@ -294,7 +224,7 @@ class Safety:
         if statement.kind == "Every":
             declared = self._every_names(statement.content)
             inside = scope.inside(declared)
-            yield statement.content["query"], _binding(inside, declared), []
+            yield statement.content["query"], inside.binding(declared), []
 
     def _every_names(self, content: Node) -> Names:
         spans = [span for span in (content["key"], content["value"]) if span is not None]
@@ -333,11 +263,6 @@ def _statements(query: Query, heads: list[Node]) -> list[Statement]:
     return [Statement(*literal) for literal in literals(query)] + [
         Statement("Expr", {"expr": head}, is_head=True) for head in heads
     ]
-
-
-def _binding(scope: Scope, names: Names) -> Scope:
-    names = names - {"_"}
-    return Scope(scope.module, scope.global_names, scope.declared, scope.bound | names, scope.visible | names)
 
 
 def _place(name: str, statement: Statement) -> Node:
