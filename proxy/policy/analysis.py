@@ -49,6 +49,8 @@ def analyse(trees: list[Node], data: Mapping[str, Any], entry_points: Iterable[s
         return _Analysis([read_module(tree) for tree in trees], data).run(list(entry_points))
     except Unreadable as unreadable:
         return [Problem("policy", 1, 1, f"{unreadable}; the analysis must know every construct; {_OPA}")], set()
+    except KeyError as missing:
+        return [Problem("policy", 1, 1, f"the syntax tree must have {missing}; its release is unknown")], set()
     except RecursionError:
         return [Problem("policy", 1, 1, f"an expression must not nest so deep; {_OPA}")], set()
 

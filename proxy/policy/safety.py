@@ -8,10 +8,12 @@ they share with the query around them. A variable in a reference's brackets is b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from proxy.policy.scope import NO_FLOW, NO_NAMES, Flow, Names, Scope, Statement
 from proxy.policy.syntax import (
     COMPREHENSIONS,
+    LITERALS,
     Module,
     Node,
     Problem,
@@ -27,6 +29,8 @@ from proxy.policy.syntax import (
     terms,
     walk,
 )
+
+_NO_ARRAYS: Final = LITERALS | {"Set", "Object", "SetCompr", "ObjectCompr"}
 
 Visit = Callable[[Statement, Scope], None]
 HasOutput = Callable[[Node, Scope], bool]
@@ -183,6 +187,8 @@ class Safety:
                 flow |= self._unified(*pair, scope)
             return flow
         left_flow, right_flow = self._flow(left, scope), self._flow(right, scope)
+        if "Array" in (left_kind, right_kind) and (left_kind == right_kind or {left_kind, right_kind} & _NO_ARRAYS):
+            return left_flow | right_flow  # never equal, so nothing is bound
         if right_flow.needs - right_flow.gives <= scope.bound:
             return self._binding_flow(left, scope) | right_flow
         return self._binding_flow(right, scope) | left_flow

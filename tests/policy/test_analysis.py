@@ -50,6 +50,8 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("f(x) := y", "3:9", "variable y is unsafe"),
         ("r if { [x, y] = [y, x] }", "3:", ""),
         ("r := 1 if false else := x", "3:25", "variable x is unsafe"),
+        ("r if { [x, y] = 1; x }", "3:9", "variable x is unsafe"),
+        ("r if { [x, y] = [1]; x }", "3:9", "variable x is unsafe"),
         ("f(x, x) := 1", "3:1", "arguments must not have a name twice"),
         ("f(input) := input.a", "3:3", "must not be called input"),
         ("r if { data := 1; data == 1 }", "3:", "data cannot be shadowed"),
