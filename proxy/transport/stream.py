@@ -98,9 +98,9 @@ class Stream(asyncio.Protocol):
         """Keep what arrived, wake the reader, and pause when enough is kept."""
         self.buffer += data
         self._fresh = True
-        if self._filler is not None:
-            self._wake_filler()
-        elif len(self.buffer) >= READ_HIGH_WATER and not self._reading_paused:
+        self._wake_filler()
+        # Even when somebody is woken: the loop may read thirty times before the coroutine gets its turn.
+        if len(self.buffer) >= READ_HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
             self.transport.pause_reading()
 
