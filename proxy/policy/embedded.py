@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -24,6 +25,10 @@ from proxy.policy.analysis import analyse
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.readset import ReadSet, read_set, shown
 from proxy.policy.sources import Module, Sources, read_sources
+
+# Each value that is undefined is an error inside regorus, and would capture a stack: several times as slow. It is read
+# once, at the first of them.
+os.environ["RUST_BACKTRACE"] = os.environ["RUST_LIB_BACKTRACE"] = "0"
 
 _HERE: Final = ("policy", "path")
 _UNDEFINED_AS_JSON: Final = '"<undefined>"'  # and the JSON of that very string, which `eval_rule` tells apart
