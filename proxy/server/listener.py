@@ -44,6 +44,7 @@ class Listener:
         self._socket = sock
         self._tasks = Tasks()
         self._accepting = False
+        self._watching = False
         self._resume: asyncio.TimerHandle | None = None
         self._per_address: Counter[str] = Counter()
         self._open = 0
@@ -87,12 +88,20 @@ class Listener:
 
     # --- accepting
 
+    def admit(self) -> None:
+        """Accept again if there is room: a connection has ended, or a reload has raised the bound."""
+        room = self._open < self._runtime.snapshot.config.limits.connections
+        if room and not self._watching and self._resume is None:
+            self._watch()
+
     def _watch(self) -> None:
         self._resume = None
         if self._accepting:
+            self._watching = True
             asyncio.get_running_loop().add_reader(self._socket.socket.fileno(), self._accept_ready)
 
     def _unwatch(self) -> None:
+        self._watching = False
         asyncio.get_running_loop().remove_reader(self._socket.socket.fileno())
         if self._resume is not None:
             self._resume.cancel()
@@ -101,7 +110,7 @@ class Listener:
         """Accept what waits, as far as there is room: a slot is there before a connection is taken."""
         for _ in range(_BATCH):
             if self._open >= self._runtime.snapshot.config.limits.connections:
-                self._unwatch()  # `_release` watches again
+                self._unwatch()  # until `admit`
                 return
             if not self._accept_one():
                 return
@@ -125,12 +134,6 @@ class Listener:
         self._tasks.spawn(self._serve(sock, remote), f"connection from {remote[0]}")
         return True
 
-    def _release(self) -> None:
-        was_full = self._open >= self._runtime.snapshot.config.limits.connections
-        self._open -= 1
-        if was_full and self._accepting and self._resume is None:
-            self._watch()
-
     async def _serve(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         gauge = self._runtime.metrics.connections.of(self.config.name)
         gauge.inc()
@@ -144,7 +147,8 @@ class Listener:
         finally:
             sock.close()  # where no transport has taken it over; a second close does nothing
             gauge.dec()
-            self._release()
+            self._open -= 1
+            self.admit()
 
     async def _serve_counted(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         connection = await self._establish(sock, remote)

@@ -117,6 +117,7 @@ class Worker:
 
         for name in kept:
             self._listeners[name].config = wanted[name]
+            self._listeners[name].admit()
         for listener in arriving:
             if (mover := moving.get(listener.address)) is not None:
                 sockets.append((listener, mover.hand_over()))
