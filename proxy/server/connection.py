@@ -119,31 +119,40 @@ class Connection(Stream):
         return self.retiring and self._served and not self._busy and not self.buffer
 
     async def serve(self) -> None:
-        """Serve requests until either side ends the connection."""
+        """Serve requests until either side ends the connection; return when it is gone.
+
+        What the last exchange wrote may still wait in our own buffer, and a process that ended now would take it along.
+        """
         self.task = asyncio.current_task()
+        try:
+            await self._serve_requests()
+            self._busy = False
+            self.close()
+            await self.wait_closed()
+        finally:
+            self._busy = False
+            self.abort()
+
+    async def _serve_requests(self) -> None:
         if (tls := self.transport.get_extra_info("ssl_object")) is not None:
             self.scheme, self.tls_version, self.server_name = "https", tls.version(), requested_name(tls)
         limits = self.runtime.snapshot.config.limits
         self.patience = limits.idle
         parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))
         wait = limits.request_head
-        try:
-            for remaining in range(limits.requests_per_connection, 0, -1):
-                head = await self._next_head(parser, wait, limits.request_head)
-                if head is None:
-                    return
-                self._busy = True
-                self.retiring = self.retiring or remaining == 1
-                self._settle(self.runtime.snapshot)
-                if not await Exchange(self).serve(head):
-                    return
-                self._busy, self._served = False, True
-                wait = limits.idle
-                if self.buffer:
-                    await asyncio.sleep(0)  # a client that pipelines gets one request a turn of the loop
-        finally:
-            self._busy = False
-            self.close()
+        for remaining in range(limits.requests_per_connection, 0, -1):
+            head = await self._next_head(parser, wait, limits.request_head)
+            if head is None:
+                return
+            self._busy = True
+            self.retiring = self.retiring or remaining == 1
+            self._settle(self.runtime.snapshot)
+            if not await Exchange(self).serve(head):
+                return
+            self._busy, self._served = False, True
+            wait = limits.idle
+            if self.buffer:
+                await asyncio.sleep(0)  # a client that pipelines gets one request a turn of the loop
 
     async def _next_head(
         self, parser: RequestHeadParser, wait: float, head_wait: float

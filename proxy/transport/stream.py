@@ -38,6 +38,7 @@ class Stream(asyncio.Protocol):
     __slots__ = (
         "_deadlines",
         "_drainer",
+        "_ending",
         "_ends_at",
         "_filler",
         "_fresh",
@@ -84,6 +85,7 @@ class Stream(asyncio.Protocol):
         self._unwritten = 0
         self._filler: asyncio.Future[None] | None = None
         self._drainer: asyncio.Future[None] | None = None
+        self._ending: asyncio.Future[None] | None = None
         self._interrupted: BaseException | None = None
 
     # --- called by the event loop
@@ -118,6 +120,8 @@ class Stream(asyncio.Protocol):
         self._wake_filler()
         if self._drainer is not None and not self._drainer.done():
             self._drainer.set_exception(StreamClosed("connection lost"))
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(None)
 
     def pause_writing(self) -> None:
         """Make `drain` wait."""
@@ -225,6 +229,12 @@ class Stream(asyncio.Protocol):
         if not self.lost:
             self.close_by = self._loop.time() + min(self.patience, CLOSE_SECONDS)
             self.transport.close()
+
+    async def wait_closed(self) -> None:
+        """Return when a connection that is closing is gone, with all that was written or without."""
+        if not self.lost:
+            self._ending = self._loop.create_future()
+            await self._ending
 
     def abort(self) -> None:
         """Close at once."""

@@ -13,6 +13,7 @@ import pytest
 
 from proxy.identity.authority import Authority
 from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, Upstream, gateway, ok, wait_for
+from tests.server.load import settled
 from tests.world import DEFAULT_LISTENERS, World, config
 
 OPEN = "  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}]}\n"
@@ -360,3 +361,39 @@ def test_silent_connections_to_the_admin_address_take_nothing_from_clients(front
     assert descriptors < 100
     for sock in silent:
         sock.close()
+
+
+def test_a_reload_that_raises_the_bound_of_connections_lets_in_who_waits(place: Path, service: Upstream) -> None:
+    with (
+        gateway(place, config(service.url, routes=OPEN, extra="limits: {connections: 1}")) as front,
+        Client(front.address("plain")) as held,
+        Client(front.address("plain")) as waiting,
+    ):
+        assert held.get("/held", "open.example.org").status == 200
+        waiting.send(b"GET /waiting HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
+        front.reload(config(service.url, routes=OPEN, extra="limits: {connections: 10}"))
+        front.event("reloaded")
+        assert waiting.answer().body == b"/waiting"
+        with Client(front.address("plain")) as third:
+            assert third.get("/third", "open.example.org").status == 200
+
+
+def test_a_drain_waits_until_a_client_has_the_last_byte(place: Path, service: Upstream) -> None:
+    """An exchange is over when its last bytes are in our own buffer, and a process that ends then takes them along."""
+    service.script = lambda request, sock: ok(bytes(int(request.target[1:])))
+    with gateway(place, config(service.url, routes=OPEN)) as front:
+        clients = {}
+        for size in range(256 * 1024, 8 * 1024 * 1024, 96 * 1024):  # one of them just fills the kernel's buffers
+            clients[size] = Client(front.address("plain"))
+            clients[size].send(f"GET /{size} HTTP/1.1\r\nHost: open.example.org\r\nConnection: close\r\n\r\n".encode())
+        settled(lambda: len(front.of_type("access")))
+        over = {record["path"] for record in front.of_type("access")}
+        for size in [size for size in clients if f"/{size}" not in over]:
+            clients.pop(size).socket.close()
+        front.process.send_signal(signal.SIGTERM)
+        front.event("draining")
+        settled(front.process.poll)  # so that it could have ended
+        for size, client in clients.items():
+            with client:
+                assert len(client.answer().body) == size
+        assert front.process.wait(PATIENCE) == 0
