@@ -1,4 +1,13 @@
-"""The decision: permit · decision · input · embedded · analysis · opa · authorize · audit.
+"""The decision.
+
+    permit · decision · input · scalars      the nouns: proof, answer, question, what an engine may be shown
+    authorize · audit                        a request's decision, and its record
+    allow                                    what the config's `allow` is to the default policy
+    engine · embedded · opa · sources        what evaluates, and the files it evaluates
+    analysis · syntax · calls · callgraph · scope · safety · negation · patterns · readset
+                                             what is known of a policy before it is served
+    builtins · replacements · globs          which built-ins may be called, and those that are ours
+    testing                                  `test_` rules under the engine that serves
 
 Only this room makes a `Permit`, and forwarding takes one: a request that nobody decided does not type-check.
 """
