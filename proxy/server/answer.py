@@ -20,6 +20,8 @@ from proxy.server.outcome import Outcome
 from proxy.server.route import Route
 from proxy.transport.stream import Stream, StreamTimeout
 
+# What a policy answers with that may mean "sign in first".
+_ANSWERABLE = (errors.POLICY_DENIED, errors.STEP_UP_REQUIRED)
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1024 * 1024
 
@@ -53,13 +55,17 @@ async def write_answer(
 def explained(refused: Refused, route: Route, principal: Principal) -> Refused:
     """Tell "prove who you are" (401) from "proven, and not permitted" (403).
 
-    A refusal that policy gave a status of its own, and one that is no denial, stay as they are.
+    A refusal that policy gave a status of its own, and one that is no denial, stay as they are. Who has not signed in
+    is not asked for a fresher sign-in, but for one.
     """
-    if refused.row is not errors.POLICY_DENIED or refused.status != errors.POLICY_DENIED.status:
+    if refused.row not in _ANSWERABLE or refused.status != refused.row.status or principal.kind == "user":
         return refused
-    if principal.kind != "user" and route.asks_for_user and route.config.authenticate.header != "none":
+    reads_tokens = route.config.authenticate.header != "none"
+    if reads_tokens and (route.asks_for_user or refused.row is errors.STEP_UP_REQUIRED):
         row, headers = errors.CREDENTIALS_MISSING, challenge(errors.CREDENTIALS_MISSING)
         return Refused(row, refused.detail, headers=headers, public_reason=refused.public_reason)
+    if refused.row is errors.STEP_UP_REQUIRED:
+        return Refused(errors.POLICY_DENIED, refused.detail, public_reason=refused.public_reason)
     if principal.kind == "anonymous" and route.asks_for_certificate:
         return Refused(errors.CERTIFICATE_MISSING, refused.detail, public_reason=refused.public_reason)
     return refused

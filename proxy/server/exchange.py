@@ -141,6 +141,8 @@ class Exchange:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
         connection.require_same_setting(target.host, self._snapshot.server_tls.get(connection.listener.name))
         if target.path == b"*":
+            if not connection.standing.router.knows(target.host):
+                raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target
         route = self._route = connection.standing.router.match(target.host, target.segments)
         if route is None:

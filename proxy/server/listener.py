@@ -48,6 +48,7 @@ class Listener:
         self._resume: asyncio.TimerHandle | None = None
         self._per_address: Counter[str] = Counter()
         self._open = 0
+        runtime.metrics.connections.of(config.name)  # it is there, at zero, before the first client
 
     def start(self) -> None:
         """Accept from now on."""

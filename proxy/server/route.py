@@ -125,7 +125,7 @@ class Router:
 
     def knows(self, host: str) -> bool:
         """Say whether any route is on this host."""
-        return self.match(host, ()) is not None or host in self._exact or host.partition(".")[2] in self._wildcard
+        return host in self._exact or host.partition(".")[2] in self._wildcard or self._any is not None
 
     def _node(self, host: str) -> _Node:
         if host == "*":

@@ -100,6 +100,8 @@ class Metrics:
         )
         for kind in ("access", "decision", "event", "tls"):
             self.records_dropped.of(kind)  # an alert on a rate needs the zero before the first drop
+        for result in ("ok", "refused"):
+            self.reloads.of(result)
 
     def observe_exchange(self, route: str, method: bytes, status: int, seconds: float) -> None:
         """Count one exchange that has ended.

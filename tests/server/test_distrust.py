@@ -1,4 +1,4 @@
-"""An upstream's answer is distrusted: what has two readings, or ends early, is 502 or a cut, and never half an answer."""
+"""An upstream's answer is distrusted: what has two readings, or ends early, is 502 or a cut, never half an answer."""
 
 from __future__ import annotations
 

@@ -192,6 +192,7 @@ def test_options_is_forwarded_and_its_asterisk_form_answered(client: Client, ups
     assert client.get("/x", "open.example.org", method="OPTIONS").status == 200
     answer = client.get("*", "open.example.org", method="OPTIONS")
     assert (answer.status, answer.get("allow") is not None) == (204, True)
+    assert client.get("*", "nobody.example.org", method="OPTIONS").code == "route_not_found"
     assert len(upstream.requests) == 1
 
 

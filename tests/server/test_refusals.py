@@ -274,6 +274,14 @@ def test_a_sign_in_that_is_too_old_is_asked_for_again(ruled: tuple[Gateway, Upst
     assert 'max_age="60"' in challenge or "max_age=60" in challenge
 
 
+def test_who_has_not_signed_in_is_asked_to_sign_in_and_not_for_a_fresher_sign_in(
+    ruled: tuple[Gateway, Upstream], world: World
+) -> None:
+    with Client(ruled[0].address("plain")) as client:
+        answer = client.get("/fresh", "own.example.org")
+    assert (answer.status, answer.code, answer.get("www-authenticate")) == (401, "credentials_missing", "Bearer")
+
+
 def test_every_code_of_the_catalogue_is_spelled_as_its_key() -> None:
     assert all(code == row.code for code, row in CATALOGUE.items())
     assert json.dumps(sorted(CATALOGUE))
