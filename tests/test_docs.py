@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +55,19 @@ def test_files_of_the_package_that_are_named_exist(page: Path) -> None:
         assert (ROOT / "proxy" / f"{name}.py").exists(), name
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        for link in re.findall(r"\]\(([^)\s#]+)", page.read_text(encoding="utf-8")):
+            target = (page.parent / link).resolve()
+            ahead += sorted(target.glob("*.md")) if target.is_dir() else [target] if target in PAGES else []
+    assert reached >= set(PAGES)
+
+
 def test_the_readme_says_what_it_is_in_three_sentences_and_names_two_commands() -> None:
     first = README.split("\n\n")[1]
     assert len(re.findall(r"[.](?:\s|$)", first)) == 3
@@ -59,22 +76,42 @@ def test_the_readme_says_what_it_is_in_three_sentences_and_names_two_commands() 
     assert f"{len(CALLS)} calls" in commands
 
 
-def test_the_config_of_the_readme_has_fifteen_lines_and_works(tmp_path: Path) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_config_and_the_commands_of_the_readme_work_as_pasted(tmp_path: Path) -> None:
     (config,) = blocks(README, "yaml")
     assert len(config.splitlines()) == 15
-    made = subprocess.run(
-        [*ZTPROXY, "certs", "init", "-f", str(ROOT / "certs" / "dev.yaml"), str(tmp_path / "dev")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+    before, after = blocks(README, "sh")
+    for folder in ("certs", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    pasted = f"{before}cat > dev/example.org/ztproxy.yaml <<'END'\n{config}END\n{after}"
+    # Ports that are free, and an issuer on this machine, for nobody outside it is asked by a test.
+    for text, local in (
+        ("8443", free_port()),
+        ("8080", free_port()),
+        ("https://idp.example.org", "http://127.0.0.1:9"),
+    ):
+        pasted = pasted.replace(str(text), str(local))
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    (commands / "ztproxy").write_text(f'#!/bin/sh\nexec {sys.executable} -m proxy "$@"\n')
+    (commands / "ztproxy").chmod(0o755)
+    shell = subprocess.Popen(
+        ["bash", "-e", "-c", pasted], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    # An address of this machine, for nobody outside it is asked by a test.
-    local = config.replace("https://idp.example.org", "http://127.0.0.1:9")
-    (tmp_path / "dev" / "example.org" / "ztproxy.yaml").write_text(local)
-    checked = subprocess.run(
-        [*ZTPROXY, "check", "-c", str(tmp_path / "dev" / "example.org" / "ztproxy.yaml")],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    try:
+        status = shell.wait(timeout=60)
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+    out, err = shell.communicate(timeout=60)
+    assert status == 0, out + err
+    assert "dev/example.org/ztproxy.yaml: ok" in out
+    assert "HTTP/1.1 200 OK" in out, out + err
 
 
 def test_every_metric_is_in_the_operations_page_with_its_labels() -> None:
