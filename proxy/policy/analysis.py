@@ -8,6 +8,7 @@ agree, the policy is refused with the way out, `engine: opa`. It knows the tree'
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Final
 
 from proxy.policy.callgraph import Rules, find_recursion
@@ -22,6 +23,7 @@ from proxy.policy.syntax import (
     Rule,
     Unreadable,
     children,
+    input_path,
     part,
     read_module,
     reference,
@@ -31,6 +33,8 @@ from proxy.policy.syntax import (
 
 _OPA: Final = "use engine: opa"
 _ROOTS: Final = frozenset({"input", "data"})
+_HTTP: Final = ("attributes", "request", "http")
+_BODY: Final = (("parsed_body",), (*_HTTP, "body"), (*_HTTP, "raw_body"))  # where Envoy's shape would have it
 _CLOCK: Final = ("time", "now_ns")  # what tests replace; any other built-in might become undefined under `not`
 
 
@@ -204,6 +208,7 @@ class _Checker:
             kind, content = part(node)
             if kind == "Call":
                 self._calls.check(node, self._rule, scope)
+                self._look_up(content, scope)
             elif kind == "UnaryExpr":
                 self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
             elif kind == "Membership" and content["key"] is not None:
@@ -211,7 +216,29 @@ class _Checker:
         for node in _references(root):
             self._reference(node, scope)
 
+    def _look_up(self, call: Node, scope: Scope) -> None:
+        """Check `object.get` of the input, which is a reference that may be absent."""
+        if self._calls.callee(call, scope)[0] == "object.get" and len(call["params"]) > 1:
+            source, key = call["params"][:2]
+            keys = part(key)[1]["items"] if part(key)[0] == "Array" else [key]
+            steps = takewhile(lambda key: part(key)[0] in ("String", "RawString"), keys)
+            self._read(source, tuple(part(step)[1]["value"] for step in steps), scope)
+
+    def _read(self, node: Node, below: tuple[str, ...], scope: Scope) -> None:
+        """Check what a reference reads of the input, with constant steps below it."""
+        head = part(reference(node)[0])
+        path = input_path(node, self._module.imports)
+        if path is None or scope.is_local(head[1]["value"]):
+            return
+        if any((*path, *below)[: len(body)] == body for body in _BODY):
+            self._report(
+                node,
+                "a policy must not read the body: it decides before one comes, on every engine; ask for header fields "
+                "or input.request.has_body, and leave the body to the upstream",
+            )
+
     def _reference(self, node: Node, scope: Scope) -> None:
+        self._read(node, (), scope)
         path = self._rules.data_path(node, self._module, scope)
         if path is None:
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proxy.policy.syntax import Node, part, read_module, reference
+from proxy.policy.syntax import Node, input_path, part, read_module, reference
 
 # For each member of the input its own members that are read, or None for the whole of it.
 ReadSet = Mapping[str, tuple[str, ...] | None]
@@ -21,8 +21,7 @@ def read_set(trees: Iterable[Node]) -> ReadSet | None:
     reads: dict[str, set[str] | None] = {}
     for tree in trees:
         # A local variable may hide an import. Then this finds more than is read, which does no harm.
-        roots = {"input": ("input",)} | read_module(tree).imports
-        for path in _paths(tree["ast"]["rules"], roots):
+        for path in _paths(tree["ast"]["rules"], read_module(tree).imports):
             if not path:
                 return None
             _note(reads, path)
@@ -38,34 +37,28 @@ def _note(reads: dict[str, set[str] | None], path: tuple[str, ...]) -> None:
         members.add(path[1])
 
 
-def _paths(value: Any, roots: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
+def _paths(value: Any, imports: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
     """Yield the constant beginning of each reference to the input."""
     if isinstance(value, list):
         for item in value:
-            yield from _paths(item, roots)
+            yield from _paths(item, imports)
     elif isinstance(value, dict):
         if len(value) == 1 and next(iter(value)) in ("Var", "RefDot", "RefBrack"):
-            yield from _reference_paths(value, roots)
+            yield from _reference_paths(value, imports)
         else:
             for item in value.values():
-                yield from _paths(item, roots)
+                yield from _paths(item, imports)
 
 
-def _reference_paths(node: Node, roots: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
+def _reference_paths(node: Node, imports: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
     head, steps = reference(node)
-    kind, content = part(head)
-    if kind != "Var":
-        yield from _paths(head, roots)
-    elif (root := roots.get(content["value"])) is not None and root[0] == "input":
-        constant = list(root[1:])
-        for step in steps:
-            if not isinstance(step, str):
-                break
-            constant.append(step)
-        yield tuple(constant)
+    if part(head)[0] != "Var":
+        yield from _paths(head, imports)
+    elif (path := input_path(node, imports)) is not None:
+        yield path
     for step in steps:
         if not isinstance(step, str):
-            yield from _paths(step, roots)
+            yield from _paths(step, imports)
 
 
 def shown(document: Mapping[str, Any], reads: ReadSet) -> dict[str, Any]:

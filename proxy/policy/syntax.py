@@ -7,8 +7,9 @@ that a newer engine's syntax does not pass unseen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 Node = dict[str, Any]
@@ -138,6 +139,20 @@ def reference(node: Node) -> tuple[Node, list[str | Node]]:
         node = content["refr"]
         kind, content = part(node)
     return node, steps[::-1]
+
+
+def input_path(node: Node, imports: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Return the constant beginning of what a reference reads of the input, or None: it begins elsewhere.
+
+    A local variable may hide an import; who must know that asks the scope.
+    """
+    head, steps = reference(node)
+    kind, content = part(head)
+    if kind != "Var":
+        return None
+    root = imports.get(content["value"], (content["value"],))
+    constant = takewhile(lambda step: isinstance(step, str), steps)
+    return (*root[1:], *map(str, constant)) if root[0] == "input" else None
 
 
 def children(node: Node) -> Iterator[Node]:

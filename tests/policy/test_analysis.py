@@ -84,6 +84,29 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r := x if { x := q with count as f }\n\nq := 1\n\nf(_) := 1", "3:20", "with must replace"),
         ("a.b.c := 1\n\nr := a", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),
+        # the body
+        ("r := input.parsed_body", "3:6", "a policy must not read the body"),
+        ("r if input.parsed_body.amount > 1", "3:6", "header fields or input.request.has_body"),
+        ('r := input["parsed_body"]["x"]', "3:6", "a policy must not read the body"),
+        ("r if { some x in input.attributes.request.http.body; x }", "3:18", "a policy must not read the body"),
+        ("r := json.unmarshal(input.attributes.request.http[`raw_body`])", "3:21", "a policy must not read the body"),
+        ("r := [x | x := input.parsed_body[_]]", "3:16", "a policy must not read the body"),
+        ("r if { every x in input.parsed_body { x } }", "3:19", "a policy must not read the body"),
+        ("r if { every x in [1] { x == input.parsed_body.x } }", "3:30", "a policy must not read the body"),
+        ("r[input.parsed_body.x] := 1", "3:3", "a policy must not read the body"),
+        ("r contains input.parsed_body.x", "3:12", "a policy must not read the body"),
+        ("r := 1 if false else := input.parsed_body.x", "3:25", "a policy must not read the body"),
+        ("r := data.x[input.parsed_body.x]", "3:13", "a policy must not read the body"),
+        ("r if { q with input.a as input.parsed_body }\n\nq := 1", "3:26", "a policy must not read the body"),
+        ("r := object.get(input, `parsed_body`, {})", "3:17", "a policy must not read the body"),
+        ("r := object.get(input.attributes, [`request`, `http`, `body`], ``)", "3:17", "must not read the body"),
+        ("package p\n\nimport input as i\n\nr := i.parsed_body.x", "5:6", "a policy must not read the body"),
+        ("package p\n\nimport input.parsed_body\n\nr := parsed_body.x", "5:6", "a policy must not read the body"),
+        (
+            "package p\n\nimport input.attributes.request.http as http_request\n\nr := http_request.body",
+            "5:6",
+            "a policy must not read the body",
+        ),
         # recursion
         ("f(x) := f(x)", "3:1", "must not be recursive: data.p.f -> data.p.f"),
         ("f(x) := g(x)\n\ng(x) := f(x)", "3:1", "must not be recursive: data.p.f -> data.p.g -> data.p.f"),
@@ -187,6 +210,13 @@ def test_an_entry_point_is_a_rule_that_is_there(rules: str, point: str, defined:
         # rule names are no variables, and variables may hide them
         "r := y if { x := 1; y := x }\n\nx := 10",
         "f(x) := x\n\nx := f(1)",
+        # what is called like the body and is none
+        "r := input.request.parsed_body",
+        "r := input.attributes.request.http.method",
+        "r := data.parsed_body",
+        "r := object.get(input.request.headers, `parsed_body`, ``)",
+        "r if { q with input.parsed_body as 1 }\n\nq := 1",
+        "package p\n\nimport input.parsed_body\n\nr := parsed_body.x if { parsed_body := data.x }",
         # not
         "r if not input.a",
         "r if not input.request.method in {`GET`, `HEAD`}",
