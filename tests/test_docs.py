@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from proxy.cli.demo_calls import CALLS
+from proxy.errors import TARGET_REFUSED, Refused
+from proxy.http.headers import clean_request
+from proxy.http.target import parse_target
 from proxy.telemetry.metrics import Metrics
 from tests.image import ROOT
 
@@ -25,6 +28,11 @@ ZTPROXY = [sys.executable, "-m", "proxy"]
 def blocks(text: str, language: str) -> list[str]:
     """Return the fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def code(text: str) -> list[str]:
+    """Return what stands in backticks."""
+    return re.findall(r"`([^`]+)`", text)
 
 
 def anchors(text: str) -> set[str]:
@@ -130,6 +138,35 @@ def test_every_metric_is_in_the_operations_page_with_its_labels() -> None:
     assert told == served
     families = {family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()}
     assert families == set(told)
+
+
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the rows of the table below a heading of the configuration page."""
+    section = CONFIGURATION.partition(f"### {heading}\n")[2].partition("\n#")[0]
+    return [row.strip("| ").split(" | ") for row in re.findall(r"^\|.*$", section, re.MULTILINE)][2:]
+
+
+@pytest.mark.parametrize("path", [path for row in rows("Paths that are refused") for path in code(row[1])])
+def test_the_paths_that_are_called_refused_are_refused(path: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_target(b"GET", path.encode(), [b"wiki.example.org"], (1, 1))
+    assert refused.value.row is TARGET_REFUSED
+
+
+def test_the_fields_that_are_called_removed_are_removed_in_every_spelling() -> None:
+    removed = [
+        name
+        for row in rows("What else is refused, and what is removed")
+        if row[1] == "removed"
+        for name in code(row[0])
+    ]
+    assert len(removed) > 10
+    for name in removed:
+        raw = name.lower().encode()
+        assert clean_request([(raw, b"x"), (raw.replace(b"-", b"_"), b"x")]) == ([], []), name
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:
