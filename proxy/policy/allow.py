@@ -23,6 +23,7 @@ _DAYS = {
     "fri": "Friday", "sat": "Saturday", "sun": "Sunday",
 }  # fmt: skip
 _USER_KEYS = ("users", "groups", "claims", "issuers")
+_DEFAULT_DECISION = "ztproxy/authz/decision"
 _SUBJECT_KEYS = (*_USER_KEYS, "workloads", "authenticated", "anyone")
 
 _MAPPED_PREFIX = 96  # RFC 4291 section 2.5.5.2
@@ -150,13 +151,19 @@ def asks_for_user(route: Route, config: Config) -> bool:
     """
     if not config.identity.issuers or route.authenticate.header == "none":
         return False
-    if _has_own_policy(config):
+    if _has_own_policy(config) and not _is_exported(route, config):
         return True
     return any(_asks_for_user(entry) or entry.authenticated for entry in route.allow or ())
 
 
 def _has_own_policy(config: Config) -> bool:
     return config.policy.engine == "opa" or config.policy.path is not None
+
+
+def _is_exported(route: Route, config: Config) -> bool:
+    """Tell whether an OPA server decides by a route's `allow`: with the default policy, which was exported to it."""
+    decision = route.decision or config.policy.decision
+    return config.policy.engine == "opa" and route.allow is not None and decision == _DEFAULT_DECISION
 
 
 def allow_mistakes(config: Config) -> list[Mistake]:

@@ -22,6 +22,7 @@ from proxy.policy.input import Inquiry, build_input
 from proxy.policy.sources import default_policy
 from tests.policy.inquiries import ANA, ask, config, workload
 
+OPA = {"engine": "opa", "opa": {"url": "http://127.0.0.1:8181"}}
 DECISION = "data.ztproxy.authz.decision"
 
 
@@ -524,7 +525,7 @@ def test_a_user_cannot_be_asked_for_where_no_token_is_read() -> None:
 def test_a_route_that_nothing_could_open_is_a_mistake() -> None:
     assert [mistake.path for mistake in allow_mistakes(config())] == ["routes[0]"]
     assert allow_mistakes(config(policy={"path": "/etc/ztproxy/policies"})) == []
-    assert allow_mistakes(config(policy={"engine": "opa", "opa": {"url": "http://127.0.0.1:8181"}})) == []
+    assert allow_mistakes(config(policy=OPA)) == []
 
 
 def test_all_mistakes_are_found_at_once() -> None:
@@ -554,6 +555,19 @@ def test_an_entry_with_a_mistake_opens_nothing() -> None:
         ([{"authenticated": True}], {"route": {"authenticate": {"header": "none"}}}, False),
         ([], {"policy": {"path": "/etc/ztproxy/policies"}}, True),
         ([], {"policy": {"path": "/etc/ztproxy/policies"}, "issuers": ()}, False),
+        # an OPA server with the default policy is as the embedded engine with it
+        ([{"workloads": [RUNNER.id]}], {"policy": OPA}, False),
+        ([{"anyone": True}], {"policy": OPA}, False),
+        ([{"groups": ["x"]}], {"policy": OPA}, True),
+        ([{"authenticated": True}], {"policy": OPA}, True),
+        ([], {"policy": OPA}, True),
+        ([{"workloads": [RUNNER.id]}], {"policy": OPA | {"decision": "shop/authz/allow"}}, True),
+        ([{"workloads": [RUNNER.id]}], {"policy": OPA, "route": {"decision": "shop/authz/allow"}}, True),
+        (
+            [{"workloads": [RUNNER.id]}],
+            {"policy": OPA | {"decision": "shop/authz/allow"}, "route": {"decision": "ztproxy/authz/decision"}},
+            False,
+        ),
     ],
 )
 def test_a_route_asks_for_a_user_where_one_could_be_permitted(
