@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, Final
 
 import yaml
@@ -53,7 +54,13 @@ def read_sources(path: Path | None) -> tuple[Sources | None, list[Mistake]]:
     """
     root = path or default_policy()
     sources, mistakes = Sources(), []
-    if root.is_dir():
+    try:
+        is_folder = S_ISDIR(root.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None, [Mistake(_HERE, f"{root}: there is no such file or folder")]
+    except OSError as error:
+        return None, [Mistake(_HERE, f"{root}: {error.strerror or 'cannot be read'}")]
+    if is_folder:
         for file in _files(root):
             mistakes += [Mistake(_HERE, f"{file}: {fault}") for fault in _add(sources, root, file)]
     elif root.suffix == ".rego":

@@ -122,7 +122,9 @@ def test_yaml_that_its_versions_read_differently_must_be_quoted(tmp_path: Path, 
 
 
 def test_what_is_not_there_or_is_no_policy_is_a_mistake(tmp_path: Path) -> None:
-    assert faults(tmp_path / "none.rego") == [f"{tmp_path / 'none.rego'}: No such file or directory"]
+    write(tmp_path, {"file": ""})
+    for missing in (tmp_path / "none.rego", tmp_path / "none", tmp_path / "none" / "none", tmp_path / "file" / "none"):
+        assert faults(missing) == [f"{missing}: there is no such file or folder"]
     assert "must be a .rego file or a folder" in faults(write(tmp_path, {"a.json": "{}"}) / "a.json")[0]
 
 
