@@ -22,6 +22,7 @@ def check(config: Config) -> list[Mistake]:
         *_limits(config),
         *_identity(config),
         *_policy(config),
+        *_decision_log(config),
         *_upstreams(config),
         *routing_mistakes(config),
     ]
@@ -67,6 +68,11 @@ def _opa(opa: OPA) -> Iterator[Mistake]:
             yield Mistake((*at, key), "must not stand beside a url that is not https")
     if not url.is_loopback:
         yield Mistake((*at, "url"), "should be https: who can read or change this traffic decides", "warning")
+
+
+def _decision_log(config: Config) -> Iterator[Mistake]:
+    if config.decision_log.required and config.decision_log.to == "off":
+        yield Mistake(("decision_log", "required"), "must not stand beside to: off, where no decision is recorded")
 
 
 def _pair(certificate: object, key: object, at: Location) -> Iterator[Mistake]:
