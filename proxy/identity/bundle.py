@@ -41,11 +41,17 @@ class TrustBundle:
 
 
 class TrustBundles(Mapping[str, TrustBundle]):
-    """Bundles by the name of their trust domain; immutable."""
+    """Bundles by the name of their trust domain; immutable.
 
-    __slots__ = ("_bundles", "pem")
+    Args:
+        bundles: those that are good.
+        complete: none of the config's is missing because of a mistake of its own.
+    """
 
-    def __init__(self, bundles: Iterable[TrustBundle] = ()) -> None:
+    __slots__ = ("_bundles", "complete", "pem")
+
+    def __init__(self, bundles: Iterable[TrustBundle] = (), *, complete: bool = True) -> None:
+        self.complete = complete
         self._bundles = {bundle.trust_domain: bundle for bundle in bundles}
         roots = {root: None for bundle in self._bundles.values() for root in bundle.certificates}
         # What a TLS library may accept in a handshake: every root of every trust domain.
@@ -82,7 +88,8 @@ def load_bundles(identity: Identity, trust_domain: str, now: float | None = None
             bundle, wrong = _load(name, section.file, location, moment)
             bundles += [bundle] if bundle else []
         mistakes += wrong
-    return TrustBundles(bundles), mistakes + _shared_roots(bundles)
+    complete = len(bundles) == len(identity.trust_bundles)
+    return TrustBundles(bundles, complete=complete), mistakes + _shared_roots(bundles)
 
 
 def check_signing(certificate: x509.Certificate, trust_domain: str) -> None:

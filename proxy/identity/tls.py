@@ -145,8 +145,8 @@ def build_server_tls(
         now: POSIX seconds.
 
     Returns:
-        The contexts, or None where an error stands among the mistakes or `config/check` has found one: the shape of
-        `tls` and its hosts are its to tell.
+        The contexts, or None where an error stands among the mistakes or was told elsewhere: the shape of `tls` and
+        its hosts by `config/check`, a trust bundle that cannot be used by `load_bundles`.
     """
     declared = _declared(tls, location)
     mistakes = _trust_mistakes(declared, bundles)
@@ -165,7 +165,7 @@ def build_server_tls(
             continue
         served.append((one.hosts, made))
         expiries[str(one.certificate)] = pair.not_after
-    if not served or any(mistake.severity == "error" for mistake in mistakes):
+    if not served or len(served) < len(declared) or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
     return ServerTLS(served, expiries), mistakes
 
@@ -244,7 +244,7 @@ def _declared(tls: ListenerTLS, location: Location) -> list[_Declared]:
 
 
 def _trust_mistakes(declared: list[_Declared], bundles: TrustBundles) -> list[Mistake]:
-    if bundles:
+    if bundles or not bundles.complete:
         return []
     return [
         Mistake((*one.location, "client_certificates"), "client certificates must have a trust bundle to verify them")

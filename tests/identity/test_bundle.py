@@ -48,6 +48,14 @@ def test_each_trust_domain_has_its_own_roots(tmp_path: Path) -> None:
     assert "unknown.example" not in bundles
 
 
+def test_it_is_known_that_a_bundle_is_missing_because_of_its_mistake(tmp_path: Path) -> None:
+    whole, _ = load(tmp_path, {"example.org": pem(ROOT), "partner.example": pem(PARTNER)})
+    part, _ = load(tmp_path, {"example.org": pem(ROOT), "partner.example": b"none"})
+    empty, _ = load(tmp_path, {})
+    assert (whole.complete, part.complete, empty.complete) == (True, False, True)
+    assert list(part) == ["example.org"]
+
+
 def test_the_union_is_every_root_once(tmp_path: Path) -> None:
     bundles, _ = load(tmp_path, {"example.org": pem(ROOT, ROOT, NEXT), "partner.example": pem(PARTNER)})
     union = x509.load_pem_x509_certificates(bundles.pem.encode())

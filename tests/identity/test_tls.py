@@ -557,6 +557,16 @@ def test_client_certificates_without_a_trust_bundle_are_a_mistake(
     assert told(mistakes_of(gateway.tls(setting), TrustBundles())) == [("client_certificates", "error")]
 
 
+@pytest.mark.parametrize("setting", ["optional", "required"])
+def test_a_trust_bundle_that_is_there_and_bad_is_not_called_missing(
+    gateway: Gateway, setting: ClientCertificates
+) -> None:
+    bad = TrustBundles(complete=False)
+    assert build_server_tls(gateway.tls(setting), AT, bad, time.time()) == (None, [])
+    tls = by_name(gateway, (["a.test"], "none"), (["b.test"], setting))
+    assert build_server_tls(tls, AT, bad, time.time()) == (None, [])
+
+
 def test_no_trust_bundle_is_needed_where_no_client_certificate_is_asked_for(gateway: Gateway) -> None:
     assert mistakes_of(gateway.tls("none"), TrustBundles()) == []
 
