@@ -15,7 +15,6 @@ import pytest
 from proxy.config.schema import Config
 from proxy.http.message import CHUNKED, RequestHead
 from proxy.policy.allow import allow_mistakes, route_data
-from proxy.policy.builtins import ARITY
 from proxy.policy.decision import UNDEFINED, parse_decision
 from proxy.policy.engine import Engine, build_engine
 from proxy.policy.input import build_input, envoy_shape
@@ -216,11 +215,6 @@ def _fields(value: dict[str, Any], above: str) -> Iterator[str]:
         yield above + key
         if isinstance(item, dict) and above + key not in ("principal.claims", "request.headers", "route.labels"):
             yield from _fields(item, f"{above}{key}.")
-
-
-def test_the_documented_built_ins_are_those_that_load() -> None:
-    section = PAGE.split("### What the embedded engine takes")[1].split("The pattern of a")[0]
-    assert set(re.findall(r"`([a-z0-9_.]+)`", section)) - {"check"} == set(ARITY)
 
 
 def test_the_documented_count_of_policy_tests_is_true() -> None:
