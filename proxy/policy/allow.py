@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from zoneinfo import available_timezones
 
+from proxy.config.listening import asks_for_certificates
 from proxy.config.mistake import Location, Mistake, did_you_mean
 from proxy.config.schema import Allow, Config, Hours, Network, Route
 from proxy.http.h1 import METHODS
@@ -189,6 +190,10 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
     if _asks_for_user(entry):
         yield from _user_mistakes(entry, route, config, at)
     yield from _address_mistakes(entry.users or (), (*at, "users"))
+    yield from _domain_mistakes(entry, route, config, (*at, "users"))
+    if entry.workloads and not _could_be_shown(route, config):
+        rule = "nobody is recognised by this: none of the route's listeners asks for client certificates"
+        yield Mistake((*at, "workloads"), rule, "warning")
     yield from _workload_mistakes(entry.workloads or (), config, (*at, "workloads"))
     yield from _method_mistakes(entry.methods or (), (*at, "methods"))
     yield from _path_mistakes(entry.paths or (), route, (*at, "paths"))
@@ -218,6 +223,27 @@ def _address_mistakes(users: Iterable[str], at: Location) -> Iterator[Mistake]:
         local, at_sign, domain = user.partition("@")
         if at_sign and (not local or not domain or "@" in domain or "*" in user):
             yield Mistake((*at, index), "must be one whole e-mail address, or a subject, which has no @")
+
+
+def _domain_mistakes(entry: Allow, route: Route, config: Config, at: Location) -> Iterator[Mistake]:
+    issuers = [config.identity.issuers.get(name) for name in _issuers(entry, route, config)]
+    domains: set[str] = set()
+    for issuer in issuers:
+        if issuer is None or not issuer.email_domains:
+            return  # a mistake of its own, or one who vouches for any domain
+        domains.update(domain.lower() for domain in issuer.email_domains)
+    for index, user in enumerate(entry.users or ()):
+        domain = user.rpartition("@")[2].lower()
+        if issuers and "@" in user and domain not in domains:
+            rule = f"nobody is recognised by this: no issuer has {domain} in its email_domains"
+            yield Mistake((*at, index), rule, "warning")
+
+
+def _could_be_shown(route: Route, config: Config) -> bool:
+    """Tell whether a client of a route may show a certificate; a name of no listener is a mistake of its own."""
+    listeners = {listener.name: listener for listener in config.listeners}
+    named = route.listeners or [*listeners]
+    return any(name not in listeners or asks_for_certificates(listeners[name]) for name in named)
 
 
 def _workload_mistakes(patterns: Iterable[str], config: Config, at: Location) -> Iterator[Mistake]:

@@ -80,7 +80,17 @@ def config(*allow: dict[str, Any], issuers: tuple[str, ...] = ("corp",), **secti
     document: dict[str, Any] = {
         "version": 1,
         "trust_domain": "example.org",
-        "listeners": [{"name": "edge", "address": "127.0.0.1:8443", "plaintext": True}],
+        "listeners": [
+            {
+                "name": "edge",
+                "address": "127.0.0.1:8443",
+                "tls": {
+                    "certificate": "/etc/ztproxy/edge.pem",
+                    "key": "/etc/ztproxy/edge.key",
+                    "client_certificates": "optional",
+                },
+            }
+        ],
         "identity": {
             "trust_bundles": dict.fromkeys(("example.org", "partner.example", "corp"), "/etc/ztproxy/ca.pem"),
             "issuers": {

@@ -493,6 +493,66 @@ def test_what_can_never_match_is_a_warning(entry: dict[str, Any], path: str, rul
     assert len(route_data(settled)["ztproxy"]["routes"]["wiki"]["allow"]) == 1
 
 
+PAIR = {"certificate": "/etc/ztproxy/edge.pem", "key": "/etc/ztproxy/edge.key"}
+MUTUAL = {
+    "name": "mutual",
+    "address": "127.0.0.1:1",
+    "tls": {"certificates": [{"hosts": ["a.test"], **PAIR}, {"hosts": "*", "client_certificates": "required", **PAIR}]},
+}
+ONE_SIDED = {"name": "one-sided", "address": "127.0.0.1:2", "tls": PAIR}
+PLAIN = {"name": "plain", "address": "127.0.0.1:3", "plaintext": True}
+
+
+@pytest.mark.parametrize(
+    ("listeners", "named", "warned"),
+    [
+        ([PLAIN, ONE_SIDED], None, True),
+        ([PLAIN, ONE_SIDED, MUTUAL], ["plain", "one-sided"], True),
+        ([PLAIN, ONE_SIDED, MUTUAL], None, False),
+        ([PLAIN, ONE_SIDED, MUTUAL], ["plain", "mutual"], False),
+        ([PLAIN], ["nobody"], False),
+    ],
+)
+def test_workloads_where_no_certificate_can_be_shown_are_a_warning(
+    listeners: list[dict[str, Any]], named: list[str] | None, warned: bool
+) -> None:
+    settled = config({"workloads": [CI.id]}, {"groups": ["x"]}, listeners=listeners, route={"listeners": named})
+    told = [(mistake.path, mistake.severity) for mistake in allow_mistakes(settled)]
+    assert told == ([("routes[0].allow[0].workloads", "warning")] if warned else [])
+    assert len(route_data(settled)["ztproxy"]["routes"]["wiki"]["allow"]) == 2
+
+
+def _vouched(**domains: list[str]) -> dict[str, Any]:
+    """Return an `identity` of issuers that vouch for these domains."""
+    return {
+        "issuers": {
+            name: {"issuer": f"https://{name}.test", "bearer": {"audiences": ["a"]}, "email_domains": listed}
+            for name, listed in domains.items()
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("domains", "entry", "authenticate", "warned"),
+    [
+        ({"corp": ["Example.org"]}, {"users": ["user-1", "ana@EXAMPLE.org", "bob@sub.example.org"]}, {}, [2]),
+        ({"corp": ["a.test", "b.test"]}, {"users": ["x@b.test", "x@c.test", "y@c.test"]}, {}, [1, 2]),
+        ({"corp": []}, {"users": ["x@c.test"]}, {}, []),
+        ({"corp": ["a.test"], "any": []}, {"users": ["x@c.test"], "issuers": ["corp", "any"]}, {}, []),
+        ({"corp": ["a.test"], "any": []}, {"users": ["x@c.test"], "issuers": ["corp"]}, {}, [0]),
+        ({"corp": ["a.test"], "any": []}, {"users": ["x@c.test"]}, {"issuers": ["corp"]}, [0]),
+        ({"corp": ["a.test"], "b": ["b.test"]}, {"users": ["x@b.test"], "issuers": ["corp", "b"]}, {}, []),
+        ({"corp": ["a.test"]}, {"users": ["x@c.test"], "issuers": ["corp", "unknown"]}, {}, []),
+    ],
+)
+def test_an_address_that_no_issuer_vouches_for_is_a_warning(
+    domains: dict[str, list[str]], entry: dict[str, Any], authenticate: dict[str, Any], warned: list[int]
+) -> None:
+    mistakes = allow_mistakes(config(entry, identity=_vouched(**domains), route={"authenticate": authenticate}))
+    assert [mistake.path for mistake in mistakes] == [f"routes[0].allow[0].users[{index}]" for index in warned]
+    assert all(mistake.severity == "warning" and "email_domains" in mistake.rule for mistake in mistakes)
+
+
 @pytest.mark.parametrize("key", ["users", "groups"])
 def test_of_several_issuers_an_entry_or_its_route_names_one(key: str) -> None:
     entry = {key: ["x"]}
