@@ -19,13 +19,17 @@ from proxy.identity.pem import load_certificates
 from proxy.identity.pki import make_pki, parse_lifetime, parse_pki
 from proxy.identity.spiffe import parse_spiffe_id
 
-app = typer.Typer(
-    help="A development CA, X.509-SVIDs, and what is in a certificate. Not for production: keys are plain files.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; their keys are gone then.")]
+
+
+@app.callback()
+def certs() -> None:
+    """A development CA, X.509-SVIDs, and what is in a certificate. Not for production: keys are plain files.
+
+    Example: ztproxy certs init -f certs/dev.yaml pki
+    """
 
 
 @app.command()
@@ -73,7 +77,10 @@ def issue(
     Example: ztproxy certs issue --ca pki spiffe://example.org/ns/shop/sa/cart --out cart
     """
     try:
-        authority = Authority.load(ca / parse_spiffe_id(spiffe_id).trust_domain)
+        domain = parse_spiffe_id(spiffe_id).trust_domain
+        if not (ca / domain / "ca.pem").exists():
+            _fail(f"{ca}: must hold the authority of {domain}, as `ztproxy certs init` makes it")
+        authority = Authority.load(ca / domain)
         issued = authority.issue_svid(
             spiffe_id, not_after=expiry(parse_lifetime(lifetime)), dns=dns or (), ips=ip or ()
         )
@@ -96,9 +103,13 @@ def show(
     Example: ztproxy certs show pki/example.org/web.pem
     """
     try:
-        facts = [describe(certificate, time.time()) for certificate in load_certificates(file.read_bytes())]
+        certificates = load_certificates(file.read_bytes())
     except OSError as error:
         _fail(_reason(error))
+    except ValueError:  # its words are a library's
+        _fail(f"{file}: must hold PEM certificates")
+    try:
+        facts = [describe(certificate, time.time()) for certificate in certificates]
     except ValueError as error:
         _fail(f"{file}: {error}")
     if form == "json":

@@ -137,7 +137,7 @@ def test_issue_overwrites_nothing_unless_it_is_forced() -> None:
     [
         ("spiffe://example.org", "must have a path"),
         ("spiffe://Example.org/x", "trust domain must hold only"),
-        ("spiffe://unknown.example/x", "pki/unknown.example/ca.pem: no such file or directory"),
+        ("spiffe://unknown.example/x", "pki: must hold the authority of unknown.example"),
         ("spiffe://example.org/x --lifetime 5", "must be a duration"),
         ("spiffe://example.org/x --lifetime 0s", "must not be shorter than 1s"),
         ("spiffe://example.org/x --ip x", "does not appear to be an IPv4 or IPv6 address"),
@@ -171,13 +171,8 @@ def test_show_tells_the_same_as_json() -> None:
 @pytest.mark.parametrize("file", ["pki/example.org/web.key", "certs/dev.yaml"])
 def test_show_refuses_what_is_no_certificate(file: str) -> None:
     made("ztproxy certs init -f certs/dev.yaml pki")
-    assert refused(f"ztproxy certs show {file}").startswith(f"{file}: must hold PEM certificates: ")
+    assert refused(f"ztproxy certs show {file}") == f"{file}: must hold PEM certificates\n"
 
 
 def test_show_names_a_file_that_is_absent() -> None:
     assert refused("ztproxy certs show absent.pem") == "absent.pem: no such file or directory\n"
-
-
-@pytest.mark.parametrize("command", ["init", "issue", "show"])
-def test_help_has_an_example(command: str) -> None:
-    assert f"Example: ztproxy certs {command}" in made(f"ztproxy certs {command} --help")
