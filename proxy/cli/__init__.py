@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from proxy.cli import certs, check, configuration, demo, policy, run
 
 app = typer.Typer(
     name="ztproxy",
-    help="A zero-trust identity-aware proxy: mTLS, SPIFFE, OIDC and a Rego decision on every request.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ztproxy {version('ztproxy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def ztproxy(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A zero-trust identity-aware proxy: mTLS, SPIFFE, OIDC and a Rego decision on every request.
+
+    Example: ztproxy demo
+
+    Example: ztproxy check -c ztproxy.yaml && ztproxy run -c ztproxy.yaml
+    """
+
+
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("demo")(demo.demo)

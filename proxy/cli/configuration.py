@@ -8,12 +8,15 @@ import typer
 
 from proxy.config.editors import json_schema
 
-app = typer.Typer(help="About the configuration file.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 
 @app.callback()
 def config() -> None:
-    """About the configuration file."""
+    """About the configuration file.
+
+    Example: ztproxy config schema > ztproxy.schema.json
+    """
 
 
 @app.command()

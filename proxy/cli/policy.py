@@ -20,7 +20,7 @@ FAILED: Final = 1
 CANNOT_RUN: Final = 2
 _RULE: Final = "-" * 80
 
-app = typer.Typer(help="The policy workbench.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 
 class Format(StrEnum):
@@ -32,7 +32,10 @@ class Format(StrEnum):
 
 @app.callback()
 def policy() -> None:
-    """The policy workbench."""
+    """Test policies, and write what an OPA server needs.
+
+    Example: ztproxy policy test policies/
+    """
 
 
 @app.command("test")
@@ -45,9 +48,8 @@ def run(
 ) -> None:
     """Run the tests of policies: every rule called test_… in files called …_test.rego.
 
-    What is tested is what `ztproxy run` would load, on the engine that it would use, and what it would refuse does not
-    run. Exit status: 0 when all passed,
-    1 when one did not, 2 when they could not run or there is none.
+    What is tested is what `ztproxy run` would load, on the embedded engine, and what it would refuse does not run. Exit
+    status: 0 when all passed, 1 when one did not, 2 when they could not run or there is none.
 
     Example: ztproxy policy test -v policies/
     """
