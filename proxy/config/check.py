@@ -72,7 +72,10 @@ def _opa(opa: OPA) -> Iterator[Mistake]:
 
 def _decision_log(config: Config) -> Iterator[Mistake]:
     if config.decision_log.required and config.decision_log.to == "off":
-        yield Mistake(("decision_log", "required"), "must not stand beside to: off, where no decision is recorded")
+        yield Mistake(
+            ("decision_log", "required"),
+            "must not stand beside to: off: nothing is recorded, so nothing would be permitted",
+        )
 
 
 def _pair(certificate: object, key: object, at: Location) -> Iterator[Mistake]:
