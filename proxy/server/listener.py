@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from proxy.config import schema
 from proxy.identity import tls as server_tls
@@ -215,22 +215,19 @@ class Listener:
             return remote
         for pause in _pauses():
             data = await _peek(sock, LONGEST)
-            try:
+            with suppress(Incomplete):
                 header = parse_proxy_header(data)
-            except Incomplete:
-                await asyncio.sleep(pause)
-                continue
-            sock.recv(header.length)
-            return header.source or remote
+                sock.recv(header.length)
+                return header.source or remote
+            await asyncio.sleep(pause)
         raise AssertionError("pauses do not end")
 
     async def _peek_server_name(self, sock: socket.socket) -> str | None:
         for pause in _pauses():
             data = await _peek(sock, _LONGEST_HELLO)
-            try:
+            with suppress(server_tls.Incomplete):
                 return server_tls.read_server_name(data)
-            except server_tls.Incomplete:
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # not where it is caught: its traceback holds a TLS object of 60 kB
         raise AssertionError("pauses do not end")
 
     # --- what is told of it
