@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from proxy.errors import DECISION_LOG_UNAVAILABLE, Refused
 from proxy.policy.decision import UNDEFINED
@@ -26,8 +26,11 @@ _SECRET_PARTS = (
 _SECRET_NAMES = frozenset(
     {"auth", "code", "codeverifier", "hmac", "key", "pass", "pin", "pwd", "sid", "sig", "state", "ticket", "usercode"}
 )
+_SECRET_ENDS = ("key", "auth", "authentication", "sid", "dpop", "websocketprotocol")
+# What is a credential whatever it is called: an authentication scheme's, a JWT, a password in a URL.
+_CREDENTIAL = re.compile(r"\b(?:bearer|basic|dpop|negotiate)[\s.]+\S+|eyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=//)[^/@\s]+@", re.I)
 _FOLDED = str.maketrans("", "", "-_. ")
-_DELIMITER = re.compile(r"([?&;#])")
+_DELIMITER = re.compile(r"([?&;#]|%26|%3[bB]|%3[fF]|%23)")
 _LONGEST_REMEMBERED = 64  # names come from clients: a memory of long ones would be theirs to fill
 
 
@@ -38,20 +41,23 @@ def is_secret(name: str) -> bool:
 
 def _names_a_secret(name: str) -> bool:
     folded = name.lower().translate(_FOLDED)
-    return folded in _SECRET_NAMES or any(part in folded for part in _SECRET_PARTS)
+    return folded in _SECRET_NAMES or folded.endswith(_SECRET_ENDS) or any(part in folded for part in _SECRET_PARTS)
 
 
 _remembered = lru_cache(maxsize=4096)(_names_a_secret)
 
 
 def erase_query(text: str) -> str:
-    """Return a query, or a URL with one, in which the values of secret parameters are gone."""
+    """Return a query, or a URL with one, without the values of secret parameters and without what is a credential.
+
+    A query inside a query counts too: names are decoded once more, and values are cut at what would be delimiters.
+    """
     pieces = _DELIMITER.split(text)
     for index, piece in enumerate(pieces):
-        name, equals, _ = piece.partition("=")
-        if equals and is_secret(unquote_plus(name)):
+        name, equals, _ = piece.replace("%3D", "=").replace("%3d", "=").partition("=")
+        if equals and is_secret(unquote(unquote_plus(name))):
             pieces[index] = f"{name}={ERASED}"
-    return "".join(pieces)
+    return _CREDENTIAL.sub(ERASED, "".join(pieces))
 
 
 def decision_record(
@@ -133,7 +139,7 @@ def _value(value: Any, erased: list[str], at: str) -> Any:
         return _object(value, erased, at)
     if type(value) is list:
         return [_value(item, erased, f"{at}/{index}") for index, item in enumerate(value)]
-    return _query(value, erased, at) if type(value) is str and "=" in value else value
+    return _query(value, erased, at) if type(value) is str else value
 
 
 def _pointer(name: str) -> str:

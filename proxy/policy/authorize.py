@@ -27,6 +27,7 @@ from proxy.policy.decision import UNDEFINED, Decision, StepUp, parse_decision
 from proxy.policy.engine import Engine
 from proxy.policy.input import ENVOY_KEYS, SCHEMA, Inquiry, build_input, rfc3339
 from proxy.policy.permit import Permit, _issue
+from proxy.policy.scalars import find_fault
 from proxy.telemetry.metrics import Metrics
 
 _RESULTS = {POLICY_DENIED.code: "deny", STEP_UP_REQUIRED.code: "step_up"}
@@ -144,6 +145,9 @@ class Authorizer:
             case.evaluation_ns = time.perf_counter_ns() - began
         if case.evaluation_ns > self._deadline * 1e9:
             raise Refused(POLICY_TOO_SLOW, f"the evaluation took {case.evaluation_ns // 1_000_000} ms")
+        if type(case.result) is dict and (fault := find_fault(case.result)) is not None:
+            case.result = UNDEFINED  # the record could not be written either
+            raise Refused(POLICY_MALFORMED, f"the decision's {fault}")
         decision = parse_decision(case.result)
         if not decision.allow:
             raise Denied(_denial(decision), decision)

@@ -153,3 +153,38 @@ def test_a_long_value_without_delimiters_costs_no_more_than_its_length() -> None
     text = "x=1&" + "a" * 1_000_000
     assert erase_query(text) == text
     assert is_secret("a" * 1_000_000 + "token")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x-upstream", f"Bearer {SECRET}"),
+        (b"x-c", f"basic {SECRET}"),
+        (b"sec-websocket-protocol", f"base64url.bearer.authorization.k8s.io.{SECRET}"),
+        (b"x-data", f"eyJhbGciOiJub25lIn0.eyJ4Ijoi{SECRET}In0.x"),
+        (b"referer", f"https://user:{SECRET}@example.org/"),
+        (b"x-functions-key", SECRET),
+        (b"x-auth", SECRET),
+        (b"dpop", SECRET),
+        (b"connect.sid", SECRET),
+    ],
+)
+def test_a_credential_is_erased_whatever_its_field_is_called(name: bytes, value: str) -> None:
+    document = own_shape(ask(headers=[(name, value.encode()), (b"x-kept", b"plain")]))
+    record = _record(document)
+    assert SECRET not in json.dumps(record)
+    assert record["input"]["request"]["headers"]["x-kept"] == "plain"
+    assert record["erased"] == [f"/input/request/headers/{name.decode()}"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"x=https%3A%2F%2Fh%2F%3Ftoken%3D{SECRET}",
+        f"%2574oken={SECRET}",
+        f"next=%2Fa%26code%3D{SECRET}",
+        f"t=eyJhbGciOiJub25lIn0.eyJ4Ijoi{SECRET}In0.x",
+    ],
+)
+def test_a_credential_is_found_in_a_query_within_a_query(query: str) -> None:
+    assert SECRET not in erase_query(query)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -174,6 +175,11 @@ async def test_a_no_carries_the_policys_own_answer() -> None:
         ({"allow": "yes"}, errors.POLICY_MALFORMED),
         ({"allow": True, "allowed": False}, errors.POLICY_MALFORMED),
         ({"allow": True, "unheard_of": 1}, errors.POLICY_MALFORMED),
+        ({"allow": True, "dynamic_metadata": {"x": float("inf")}}, errors.POLICY_MALFORMED),
+        (
+            {"allow": True, "dynamic_metadata": reduce(lambda deep, _: {"x": deep}, range(600), {})},
+            errors.POLICY_MALFORMED,
+        ),
         (Refused(errors.POLICY_FAILED, "a built-in failed"), errors.POLICY_FAILED),
         (Refused(errors.POLICY_TOO_SLOW, "too slow"), errors.POLICY_TOO_SLOW),
         (Refused(errors.POLICY_UNREACHABLE, "opa is gone"), errors.POLICY_UNREACHABLE),
