@@ -209,7 +209,7 @@ class Exchange:
             tls_version=connection.tls_version,
             sni=connection.server_name,
             source=self._source,
-            source_port=connection.remote_port,
+            source_port=connection.remote_port if self._source == connection.remote else 0,  # another host's is unknown
             time=self._started,
             request_id=self._request_id,
             decision_id=self._ids.decision,
