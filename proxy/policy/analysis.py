@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from proxy.policy.callgraph import Rules, find_recursion
 from proxy.policy.calls import Calls
+from proxy.policy.modifiers import Modifiers
 from proxy.policy.negation import Definedness
 from proxy.policy.safety import Safety
 from proxy.policy.scope import Scope, Statement
@@ -35,7 +36,6 @@ _OPA: Final = "use engine: opa"
 _ROOTS: Final = frozenset({"input", "data"})
 _HTTP: Final = ("attributes", "request", "http")
 _BODY: Final = (("parsed_body",), (*_HTTP, "body"), (*_HTTP, "raw_body"))  # where Envoy's shape would have it
-_CLOCK: Final = ("time", "now_ns")  # what tests replace; any other built-in might become undefined under `not`
 
 
 def analyse(trees: list[Node], data: Mapping[str, Any], entry_points: Iterable[str]) -> tuple[list[Problem], set[str]]:
@@ -66,6 +66,7 @@ class _Analysis:
         self._modules = modules
         self._data = data
         self._rules = Rules(modules)
+        self._modifiers = Modifiers(self._rules)
         self._problems: list[Problem] = []
 
     def run(self, entry_points: list[str]) -> tuple[list[Problem], set[str]]:
@@ -73,6 +74,7 @@ class _Analysis:
         for module in self._modules:
             self._problems += module.bad_imports
             self._module(module)
+        self._problems += self._modifiers.problems()
         self._problems += find_recursion(self._rules)
         undefined = {point for point in entry_points if not self._rules.defines(tuple(point.split("/")))}
         ordered = sorted(
@@ -82,7 +84,7 @@ class _Analysis:
 
     def _module(self, module: Module) -> None:
         if module.rules:
-            checker = _Checker(module, self._rules, self._problems)
+            checker = _Checker(module, self._rules, self._modifiers, self._problems)
             for rule in module.rules:
                 checker.check(rule)
 
@@ -90,8 +92,9 @@ class _Analysis:
 class _Checker:
     """Checks the rules of one module, statement by statement."""
 
-    def __init__(self, module: Module, rules: Rules, problems: list[Problem]) -> None:
+    def __init__(self, module: Module, rules: Rules, modifiers: Modifiers, problems: list[Problem]) -> None:
         self._module = module
+        self._modifiers = modifiers
         self._rules = rules
         self._problems = problems
         self._rule = module.rules[0]
@@ -122,8 +125,7 @@ class _Checker:
 
     def _statement(self, statement: Statement, scope: Scope) -> None:
         kind, content = statement.kind, statement.content
-        for modifier in statement.modifiers:
-            self._modifier(modifier, scope)
+        self._problems += self._modifiers.check(self._module, statement, scope)
         for root in statement.roots():
             self._expression(root, scope)
         if kind == "SomeIn":
@@ -183,23 +185,6 @@ class _Checker:
                 self._report(node, f"some must not take an object apart: OPA wants its keys exactly; {_OPA}")
             elif kind == "Var" and content["value"] in _ROOTS:
                 self._report(node, f"a variable must not be called {content['value']}")
-
-    def _modifier(self, modifier: Node, scope: Scope) -> None:
-        head, steps = reference(modifier["refr"])
-        kind, content = part(head)
-        names = (content["value"] if kind == "Var" else "", *(step for step in steps if isinstance(step, str)))
-        known = len(names) == len(steps) + 1 and names[0] in self._known(scope)
-        if not known and names != _CLOCK:
-            rule = f"with must replace input, data, a function of the policy or time.now_ns; {_OPA}"
-            self._problems.append(self._module.problem(modifier["span"], rule))
-        replaced = self._rules.data_path(modifier["refr"], self._module, scope)
-        if replaced is not None and part(modifier["as"])[0] in ("Var", "RefDot", "RefBrack"):
-            replacement = self._rules.data_path(modifier["as"], self._module, scope)
-            if replacement is not None:
-                self._rules.refers(replaced, replacement)  # whoever calls the one may now call the other
-
-    def _known(self, scope: Scope) -> frozenset[str]:
-        return scope.global_names - scope.declared
 
     # --- expressions
 

@@ -6,7 +6,7 @@ recursion at all. A computed step in a reference stands for every rule that it c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,15 +43,16 @@ class _Step:
 
 
 class Rules:
-    """All rules of a policy."""
+    """All rules of a policy, and what is noted of them on the way."""
 
-    __slots__ = ("_by_path", "_names", "_references", "_root")
+    __slots__ = ("_by_path", "_names", "_references", "_root", "calls")
 
     def __init__(self, modules: list[Module]) -> None:
         self._root = _Step()
         self._by_path: dict[Path, list[Rule]] = {}
         self._names: dict[tuple[str, ...], set[str]] = {}
         self._references: dict[Path, dict[Path, None]] = {}
+        self.calls: set[tuple[str, Path]] = set()  # each function that is called, and the words that it is called by
         for rule in (rule for module in modules for rule in module.rules):
             self._by_path.setdefault(rule.path, []).append(rule)
             self._names.setdefault(rule.module.package, set()).add(str(rule.steps[0]))
@@ -115,12 +116,25 @@ class Rules:
 
     def following(self, path: Path) -> list[Path]:
         """Return the paths of the rules that the rules of a path read or call."""
-        found: dict[Path, None] = {}
-        for target in self._references.get(path, ()):
+        return list(dict.fromkeys(self._meant(self._references.get(path, ()))))
+
+    def _meant(self, targets: Iterable[Path]) -> Iterator[Path]:
+        """Yield the paths of the rules and functions that references mean."""
+        for target in targets:
             for rule in self._root.meant_by(target):
                 if not rule.is_function or rule.path == target:
-                    found[rule.path] = None
-        return list(found)
+                    yield rule.path
+
+    def reachable(self, paths: Iterable[Path]) -> set[Path]:
+        """Return the rules, functions left out, that references may lead to, however many rules are between."""
+        found: set[Path] = set()
+        rest = list(self._meant(paths))
+        while rest:
+            path = rest.pop()
+            if path not in found:
+                found.add(path)
+                rest += self.following(path)
+        return {path for path in found if self.arity(path) is None}
 
     def conflicts(self, data: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield the rules that clash with each other or with data."""

@@ -6,7 +6,7 @@ from proxy.policy import builtins
 from proxy.policy.callgraph import Rules
 from proxy.policy.patterns import PatternError, check_regex
 from proxy.policy.scope import Scope
-from proxy.policy.syntax import Module, Node, Path, Problem, Rule, part, reference, start_of
+from proxy.policy.syntax import Module, Node, Path, Problem, Rule, part, spelled, start_of
 
 
 class Calls:
@@ -27,12 +27,8 @@ class Calls:
 
     def callee(self, call: Node, scope: Scope) -> tuple[str | None, Path | None]:
         """Return the built-in's name or the function's path that a call means; neither: nothing is called so."""
-        head, steps = reference(call["fcn"])
-        kind, content = part(head)
-        if kind != "Var" or not all(isinstance(step, str) for step in steps):
-            return None, None
-        names = (content["value"], *(step for step in steps if isinstance(step, str)))
-        if names[0] in scope.declared:
+        names = spelled(call["fcn"])
+        if names is None or names[0] in scope.declared:
             return None, None
         if names[0] == "data":
             return None, names[1:]
@@ -68,6 +64,7 @@ class Calls:
             self._report(node, f"the function takes {arity} arguments, not {len(content['params'])}")
         if path is not None:
             self._rules.refers(rule.path, path)
+            self._rules.calls.add((".".join(spelled(content["fcn"]) or ()), path))
         if name is not None:
             self._builtin(node, name, content["params"])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proxy.policy.syntax import Node, input_path, part, read_module, reference
+from proxy.policy.syntax import Node, input_path, read_module, references
 
 # For each member of the input its own members that are read, or None for the whole of it.
 ReadSet = Mapping[str, tuple[str, ...] | None]
@@ -20,11 +20,14 @@ def read_set(trees: Iterable[Node]) -> ReadSet | None:
     """Return what the modules of some syntax trees read of the input; None: all of it."""
     reads: dict[str, set[str] | None] = {}
     for tree in trees:
+        imports = read_module(tree).imports
         # A local variable may hide an import. Then this finds more than is read, which does no harm.
-        for path in _paths(tree["ast"]["rules"], read_module(tree).imports):
-            if not path:
+        for node in references(tree["ast"]["rules"]):
+            path = input_path(node, imports)
+            if path == ():
                 return None
-            _note(reads, path)
+            if path is not None:
+                _note(reads, path)
     return {name: None if members is None else tuple(sorted(members)) for name, members in reads.items()}
 
 
@@ -35,30 +38,6 @@ def _note(reads: dict[str, set[str] | None], path: tuple[str, ...]) -> None:
     members = reads.setdefault(path[0], set())
     if members is not None:
         members.add(path[1])
-
-
-def _paths(value: Any, imports: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
-    """Yield the constant beginning of each reference to the input."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _paths(item, imports)
-    elif isinstance(value, dict):
-        if len(value) == 1 and next(iter(value)) in ("Var", "RefDot", "RefBrack"):
-            yield from _reference_paths(value, imports)
-        else:
-            for item in value.values():
-                yield from _paths(item, imports)
-
-
-def _reference_paths(node: Node, imports: Mapping[str, tuple[str, ...]]) -> Iterable[tuple[str, ...]]:
-    head, steps = reference(node)
-    if part(head)[0] != "Var":
-        yield from _paths(head, imports)
-    elif (path := input_path(node, imports)) is not None:
-        yield path
-    for step in steps:
-        if not isinstance(step, str):
-            yield from _paths(step, imports)
 
 
 def shown(document: Mapping[str, Any], reads: ReadSet) -> dict[str, Any]:

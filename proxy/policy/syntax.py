@@ -141,6 +141,14 @@ def reference(node: Node) -> tuple[Node, list[str | Node]]:
     return node, steps[::-1]
 
 
+def spelled(node: Node) -> tuple[str, ...] | None:
+    """Return the words of a reference, or None: it computes a step, or begins with no name."""
+    head, steps = reference(node)
+    kind, content = part(head)
+    names = tuple(step for step in steps if isinstance(step, str))
+    return (content["value"], *names) if kind == "Var" and len(names) == len(steps) else None
+
+
 def input_path(node: Node, imports: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
     """Return the constant beginning of what a reference reads of the input, or None: it begins elsewhere.
 
@@ -150,7 +158,8 @@ def input_path(node: Node, imports: Mapping[str, tuple[str, ...]]) -> tuple[str,
     kind, content = part(head)
     if kind != "Var":
         return None
-    root = imports.get(content["value"], (content["value"],))
+    name = content["value"]
+    root = imports.get(name, (name,)) if name != "input" else (name,)
     constant = takewhile(lambda step: isinstance(step, str), steps)
     return (*root[1:], *map(str, constant)) if root[0] == "input" else None
 
@@ -189,6 +198,25 @@ def walk(node: Node) -> Iterator[Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def references(value: Any) -> Iterator[Node]:
+    """Yield each reference and variable anywhere below, closures included, and not its beginnings again."""
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("Var", "RefDot", "RefBrack"):
+        head, steps = reference(value)
+        if part(head)[0] == "Var":
+            yield value
+        else:
+            yield from references(head)
+        for step in steps:
+            if not isinstance(step, str):
+                yield from references(step)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from references(item)
 
 
 def terms(comprehension: Node) -> list[Node]:
@@ -270,10 +298,6 @@ def _made(
 ) -> Rule:
     first, more = reference(head["refr"])
     steps: list[str | Node] = [part(first)[1]["value"], *more]
-    path = (*module.package, *(step if isinstance(step, str) else _constant(step) for step in steps))
+    # A number in a head is as good as computed.
+    path = (*module.package, *(step if isinstance(step, str) else None for step in steps))
     return Rule(module, path, steps, kind, head["span"], arguments, key, value)
-
-
-def _constant(step: Node) -> str | None:
-    """Return None, for a computed step may be anything; a number in a head is as good as computed."""
-    return None

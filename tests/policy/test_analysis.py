@@ -82,6 +82,8 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r if not input.x > 1", "3:10", "must not stand inside an operation under not"),
         ("r := -input.x", "3:6", "a minus sign must stand before a number alone"),
         ("r := x if { x := q with count as f }\n\nq := 1\n\nf(_) := 1", "3:20", "with must replace"),
+        ("r if q with input.x as [a]\n\nq if a\n\na := 1", "3:24", "what with brings must not read a rule"),
+        ("r if q with f as 1\n\nq if data.p.f(1)\n\nf(x) := x", "3:13", "with must name a function as every call"),
         ("a.b.c := 1\n\nr := a", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),
         # the body
@@ -156,6 +158,23 @@ def test_rules_of_other_files_and_packages_are_known() -> None:
     assert faults("r := s\n\ns := 1", "package p\n\nt := s") == []
     assert "recursive" in faults("r := data.q.s", "package q\n\ns := data.p.r")[0]
     assert "recursive" in faults("f(x) := data.q.g(x)", "package q\n\nimport data.p\n\ng(x) := p.f(x)")[0]
+
+
+def test_a_function_is_replaced_where_it_is_called_by_the_same_words() -> None:
+    library = "package q\n\nf(x) := x\n\ns := f(1)"
+    assert "no other function is called so" in faults("r if f(1) with f as 2\n\nf(x) := x", library)[0]
+    assert "as every call of it does" in faults("r if data.q.s with data.q.f as 2", library)[0]
+    assert (
+        "as every call of it does" in faults("package p\n\nimport data.q\n\nr if q.f(1) with data.q.f as 2", library)[0]
+    )
+    assert faults("r if f(1) with f as 2\n\nf(x) := x", "package q\n\nf(x) := x\n\ns := data.q.f(1)") == []
+
+
+def test_a_rule_of_another_package_is_not_brought_where_it_is_read() -> None:
+    rules = "package p\n\nimport data.q.who\n\nr if not blocked with input.user as who\n\nblocked if {}"
+    library = "package q\n\nwho := input.method"
+    assert "what with brings" in faults(rules.format("{ input.user == `GET`; who }"), library)[0]
+    assert faults(rules.format("input.user == `GET`"), library) == []
 
 
 def test_a_rule_and_data_do_not_share_a_path() -> None:
