@@ -71,6 +71,7 @@ class _Analysis:
 
     def run(self, entry_points: list[str]) -> tuple[list[Problem], set[str]]:
         self._problems += self._rules.conflicts(self._data)
+        self._problems += self._hidden()
         for module in self._modules:
             self._problems += module.bad_imports
             self._module(module)
@@ -81,6 +82,17 @@ class _Analysis:
             set(self._problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.rule)
         )
         return ordered, undefined
+
+    def _hidden(self) -> Iterator[Problem]:
+        """Yield the rules that an import of some file of their package hides in OPA, and not here."""
+        imports: dict[tuple[str, ...], set[str]] = {}
+        for module in self._modules:
+            imports.setdefault(module.package, set()).update(module.imports)
+        for module in self._modules:
+            for rule in module.rules:
+                if rule.steps[0] in imports[module.package]:
+                    fault = f"{rule.name} must not be called like an import of its package: OPA means the import"
+                    yield module.problem(rule.span, fault)
 
     def _module(self, module: Module) -> None:
         if module.rules:
@@ -228,6 +240,10 @@ class _Checker:
         if path is None:
             return
         self._rules.refers(self._rule.path, path)
+        if path[:1] == (None,):
+            self._report(
+                node, f"a reference must name what stands below data: this engine finds no rules there else; {_OPA}"
+            )
         if (whole := self._rules.half_way(path)) is not None:
             self._report(
                 node, f"a reference must not stop above {whole.name}: OPA shows what is undefined there; {_OPA}"

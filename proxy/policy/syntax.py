@@ -267,6 +267,10 @@ def _read_import(module: Module, entry: Node) -> None:
     if path[0] not in ("data", "input") or len(path) != len(steps) + 1:
         module.bad_imports.append(module.problem(entry["span"], "an import must be of data, input or rego.v1"))
     alias = module.name_at(entry["as"]) if entry.get("as") else path[-1]
+    if alias in ("data", "input") and path != (alias,):
+        module.bad_imports.append(module.problem(entry["span"], f"an import must not be called {alias}"))
+    elif alias in module.imports:
+        module.bad_imports.append(module.problem(entry["span"], f"two imports must not be called {alias}"))
     module.imports[alias] = path
 
 

@@ -86,6 +86,8 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r if q with f as 1\n\nq if data.p.f(1)\n\nf(x) := x", "3:13", "with must name a function as every call"),
         ("a.b.c := 1\n\nr := a", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),
+        ("r if not data[input.x].q.y", "3:10", "a reference must name what stands below data"),
+        ("r := [x | data[x].q.y]", "3:11", "a reference must name what stands below data"),
         # the body
         ("r := input.parsed_body", "3:6", "a policy must not read the body"),
         ("r if input.parsed_body.amount > 1", "3:6", "header fields or input.request.has_body"),
@@ -126,6 +128,10 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("f(x) := 1\n\nf(x, y) := 2", "5:1", "must take the same number of arguments"),
         ("r := 1\n\nr contains 2", "5:1", "must be of one kind"),
         ("default r := 1\n\ndefault r := 2", "5:1", "must not have two defaults"),
+        ("package p\n\nimport data.q.r\n\nr := 1", "5:1", "data.p.r must not be called like an import of its package"),
+        ("package p\n\nimport data.q.x as input\n\nr := 1", "3:1", "an import must not be called input"),
+        ("package p\n\nimport input.data\n\nr := 1", "3:1", "an import must not be called data"),
+        ("package p\n\nimport data.x\nimport data.y as x\n\nr := 1", "4:1", "two imports must not be called x"),
         ("package p\n\nimport nothing.known\n\nr := 1", "3:", "import"),
     ],
 )  # fmt: skip
@@ -175,6 +181,12 @@ def test_a_rule_of_another_package_is_not_brought_where_it_is_read() -> None:
     library = "package q\n\nwho := input.method"
     assert "what with brings" in faults(rules.format("{ input.user == `GET`; who }"), library)[0]
     assert faults(rules.format("input.user == `GET`"), library) == []
+
+
+def test_a_rule_is_not_called_like_an_import_of_another_file() -> None:
+    found = faults("package p\n\nimport data.q.x\n\nr := x", "package p\n\nx := 6")
+    assert found == ["1.rego:3:1: data.p.x must not be called like an import of its package: OPA means the import"]
+    assert faults("package p\n\nimport data.q.x\n\nr := x", "package q\n\nx := 6") == []
 
 
 def test_a_rule_and_data_do_not_share_a_path() -> None:

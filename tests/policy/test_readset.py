@@ -12,6 +12,7 @@ from proxy.policy.embedded import EmbeddedEngine, compile_policy
 from proxy.policy.input import build_input
 from proxy.policy.readset import read_set, shown
 from proxy.policy.sources import Module, read_sources
+from proxy.policy.syntax import input_path
 from tests.policy.inquiries import ANA, ask, workload
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "policies" / "examples").iterdir())
@@ -95,3 +96,7 @@ async def test_a_decision_is_the_same_when_the_rest_is_left_out(path: Path | Non
         for who in ({}, {"principal": ANA}, {"principal": ANA, "peer": workload("spiffe://example.org/device/7")}):
             document = build_input(ask("GET", target, **who))
             assert await cut.evaluate(point, document) == await whole.evaluate(point, document)
+
+
+def test_input_means_the_input_whatever_is_imported() -> None:
+    assert input_path({"Var": {"value": "input"}}, {"input": ("data", "x")}) == ()
