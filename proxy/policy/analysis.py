@@ -33,6 +33,8 @@ from proxy.policy.syntax import (
 )
 
 _OPA: Final = "use engine: opa"
+_ORDER: Final = frozenset({"Lt", "Le", "Gt", "Ge"})
+_COLLECTIONS: Final = frozenset({"Set", "Object", "SetCompr", "ObjectCompr"})
 _ROOTS: Final = frozenset({"input", "data"})
 _HTTP: Final = ("attributes", "request", "http")
 _BODY: Final = (("parsed_body",), (*_HTTP, "body"), (*_HTTP, "raw_body"))  # where Envoy's shape would have it
@@ -206,12 +208,26 @@ class _Checker:
             if kind == "Call":
                 self._calls.check(node, self._rule, scope)
                 self._look_up(content, scope)
+            elif kind == "BoolExpr" and content["op"] in _ORDER:
+                self._ordered((content["lhs"], content["rhs"]), scope)
             elif kind == "UnaryExpr":
                 self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
             elif kind == "Membership" and content["key"] is not None:
                 self._report(node, f"in must not have a key: OPA finds it in a set too; {_OPA}")
         for node in _references(root):
             self._reference(node, scope)
+
+    def _ordered(self, sides: Iterable[Node], scope: Scope) -> None:
+        for side in sides:
+            kind, content = part(side)
+            if kind == "Array":
+                self._ordered(content["items"], scope)
+            elif kind in _COLLECTIONS or self._rules.is_collection(self._rules.data_path(side, self._module, scope)):
+                self._report(
+                    side,
+                    "a set or an object must not be put in order: the engines do not always agree which is less, and "
+                    f"it tells nothing of what they hold; subtract sets or compare counts, or {_OPA}",
+                )
 
     def _look_up(self, call: Node, scope: Scope) -> None:
         """Check `object.get` of the input, which is a reference that may be absent."""

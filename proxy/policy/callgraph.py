@@ -86,7 +86,13 @@ class Rules:
             or (rule.kind == "complete" and not rule.bodies and _constant(rule.value))
             for rule in self._by_path.get(path, ())
             if not rule.arguments
-        ) or any(rule.kind in ("set", "object") and constant_part(rule) == path for rule in self._root.meant_by(path))
+        ) or self.is_collection(path)
+
+    def is_collection(self, path: Path | None) -> bool:
+        """Tell whether a path is that of a rule that makes a set or an object, member by member."""
+        return path is not None and any(
+            rule.kind in ("set", "object") and constant_part(rule) == path for rule in self._root.meant_by(path)
+        )
 
     def data_path(self, node: Node, module: Module, scope: Scope) -> Path | None:
         """Return the path below the root of data that a reference means; None: it means something else."""

@@ -88,6 +88,11 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("r if not data[input.x].q.y", "3:10", "a reference must name what stands below data"),
         ("r := [x | data[x].q.y]", "3:11", "a reference must name what stands below data"),
+        ("r if q <= {1}\n\nq := {1}", "3:11", "a set or an object must not be put in order"),
+        ("r if input.x > {x | some x in input.y}", "3:16", "a set or an object must not be put in order"),
+        ("r := input.x >= s\n\ns contains 1", "3:17", "a set or an object must not be put in order"),
+        ("r := input.x < m\n\nm[x] := 1 if some x in [1]", "3:16", "a set or an object must not be put in order"),
+        ("r if [1, {}] < input.x", "3:10", "a set or an object must not be put in order"),
         # the body
         ("r := input.parsed_body", "3:6", "a policy must not read the body"),
         ("r if input.parsed_body.amount > 1", "3:6", "header fields or input.request.has_body"),
@@ -263,6 +268,10 @@ def test_an_entry_point_is_a_rule_that_is_there(rules: str, point: str, defined:
         # in as a value
         "r := x in [1] if { some x in input.a }",
         "r := input.request.method in {`GET`}",
+        # what has an order
+        "r if count({1, 2}) < count(s)\n\ns contains 1",
+        "r if s[1] > m.a\n\ns contains 1\n\nm[x] := 1 if some x in [`a`]",
+        "r if { {1} == s; {1} - s == set() }\n\ns contains 1",
         # dynamic references that cannot come back
         "r := data.q[input.x].s",
         # what a test replaces
