@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from proxy.policy import replacements as python
 from proxy.policy.globs import glob_match
+from proxy.policy.patterns import check_regex, check_replacement
 
 # Name to number of arguments. A call may have one more: the variable that its value is unified with.
 AGREEING: Final[dict[str, int]] = {
@@ -25,7 +26,7 @@ AGREEING: Final[dict[str, int]] = {
     "concat": 2, "contains": 2, "endswith": 2, "startswith": 2, "replace": 3, "split": 2, "strings.reverse": 1,
     "strings.any_prefix_match": 2, "strings.any_suffix_match": 2,
     "trim": 2, "trim_left": 2, "trim_prefix": 2, "trim_right": 2, "trim_space": 1, "trim_suffix": 2,
-    "base64.decode": 1, "base64.encode": 1, "base64url.decode": 1, "base64url.encode": 1,
+    "base64.encode": 1, "base64url.encode": 1,
     "base64url.encode_no_pad": 1, "hex.decode": 1, "hex.encode": 1, "json.unmarshal": 1,
     "regex.match": 2, "regex.find_n": 3, "regex.find_all_string_submatch_n": 3, "regex.replace": 3,
     "graph.reachable": 2, "net.cidr_is_valid": 1, "walk": 1,
@@ -34,6 +35,8 @@ AGREEING: Final[dict[str, int]] = {
 
 REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "array.slice": (3, python.array_slice),
+    "base64.decode": (1, python.base64_decode),
+    "base64url.decode": (1, python.base64url_decode),
     "glob.match": (3, glob_match),
     "indexof": (2, python.indexof),
     "lower": (1, python.lower),
@@ -51,11 +54,14 @@ ARITY: Final[dict[str, int]] = AGREEING | {name: arity for name, (arity, _) in R
 # Undefined for some arguments; every other one has a value or fails.
 PARTIAL: Final = frozenset({"max", "min", "walk"})
 
-# Where the argument that is a pattern stands. It must be written out in the policy, for the two engines read patterns
-# differently at the edges and `proxy/policy/patterns` knows which of them mean the same.
-PATTERN_ARGUMENT: Final[dict[str, int]] = {
-    "regex.match": 0, "regex.find_n": 0, "regex.find_all_string_submatch_n": 0, "regex.replace": 1,
-}  # fmt: skip
+# The arguments that must be written out in the policy, and what judges them: the two engines read patterns differently
+# at the edges, and `proxy/policy/patterns` knows which of them mean the same.
+WRITTEN_OUT: Final[dict[str, dict[int, Callable[[str], None]]]] = {
+    "regex.match": {0: check_regex},
+    "regex.find_n": {0: check_regex},
+    "regex.find_all_string_submatch_n": {0: check_regex},
+    "regex.replace": {1: check_regex, 2: check_replacement},
+}
 
 # Reasons for the ones that somebody will ask about.
 REASONS: Final[dict[str, str]] = {

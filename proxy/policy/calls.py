@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from proxy.policy import builtins
 from proxy.policy.callgraph import Rules
-from proxy.policy.patterns import PatternError, check_regex
+from proxy.policy.patterns import PatternError
 from proxy.policy.scope import Scope
 from proxy.policy.syntax import Module, Node, Path, Problem, Rule, part, spelled, start_of
 
@@ -71,17 +73,19 @@ class Calls:
     def _builtin(self, node: Node, name: str, params: list[Node]) -> None:
         if name == "walk" and len(params) != 2:
             self._report(node, "walk must be called as walk(x, [path, value]): its value is always undefined here")
-        index = builtins.PATTERN_ARGUMENT.get(name)
-        if index is None or index >= len(params):
-            return
-        kind, content = part(params[index])
+        for index, check in builtins.WRITTEN_OUT.get(name, {}).items():
+            if index < len(params):
+                self._written_out(name, params[index], check)
+
+    def _written_out(self, name: str, param: Node, check: Callable[[str], None]) -> None:
+        kind, content = part(param)
         if kind not in ("String", "RawString"):
-            self._report(params[index], f"the pattern of {name} must be written out here; use engine: opa")
+            self._report(param, f"pattern and replacement of {name} must be written out here; use engine: opa")
             return
         try:
-            check_regex(content["value"])
+            check(content["value"])
         except PatternError as error:
-            self._report(params[index], f"{error}, or use engine: opa")
+            self._report(param, f"{error}, or use engine: opa")
 
     def _report(self, node: Node, rule: str) -> None:
         self._problems.append(self._module.problem(start_of(node), rule))

@@ -6,6 +6,7 @@ The two dialects part in silence: `\d` is ASCII to one and Unicode to the other,
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _META: Final = frozenset("\\.+*?()|[]{}^$")
@@ -16,6 +17,9 @@ _MOST_REPEATS: Final = 1000  # RE2's own bound
 
 # ASCII in RE2, Unicode in Rust.
 _INSTEAD: Final = {"d": "[0-9]", "D": "[^0-9]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]", "s": r"[ \t\n\r\f]"}
+
+
+_REPLACEMENT: Final = re.compile(r"(?:[^$]|\$\$|\$(?:0|[1-9][0-9]?)(?!\w)|\$\{(?:0|[1-9][0-9]?)\})*")
 
 
 class PatternError(ValueError):
@@ -30,6 +34,12 @@ def check_regex(pattern: str) -> None:
     scanner.scan_alternatives()
     if scanner.at < len(pattern):
         raise PatternError("pattern must not close a group that is not open")
+
+
+def check_replacement(text: str) -> None:
+    """Let what `regex.replace` puts in pass, or raise PatternError: the engines part on names such as `01` and `1é`."""
+    if not _REPLACEMENT.fullmatch(text):
+        raise PatternError("$ in a replacement must stand before {n}, a number from 0 to 99 by itself, or another $")
 
 
 class _Scanner:

@@ -8,7 +8,7 @@ import random
 import pytest
 import regorus
 
-from proxy.policy.patterns import PatternError, check_regex
+from proxy.policy.patterns import PatternError, check_regex, check_replacement
 from tests.opa import opa_server
 from tests.policy.reference import REFUSED, compiled, ours
 
@@ -95,10 +95,25 @@ s := [regex.replace(t, p, "<$1>") | some [p, t] in input.pairs]
         "r := regex.replace(input.text, input.pattern, `x`)",
         "r if regex.match(`\\d`, input.text)",
         "r if regex.match(concat(``, [`a`]), input.text)",
+        "r := regex.replace(input.text, `a`, input.with)",
     ],
 )
 def test_a_pattern_must_be_written_out_where_it_is_used(rules: str) -> None:
     assert ours(rules) == REFUSED
+
+
+@pytest.mark.parametrize("text", ["", "x", "$1", "<$1>", "$0 $12.", "${1}0", "$$", "$$1x", "é${0}é"])
+def test_a_replacement_that_both_engines_read_alike_is_let_pass(text: str) -> None:
+    check_replacement(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["$", "a$", "$01", "${01}", "${}", "${", "$1é", "$1x", "$1_", "$name", "${a}", "$$$", "$-1"]
+)
+def test_a_replacement_that_they_might_read_differently_is_refused(text: str) -> None:
+    with pytest.raises(PatternError, match="must stand before"):
+        check_replacement(text)
+    assert ours(f"r := regex.replace(`ab`, `(a)`, `{text}`)") == REFUSED
 
 
 def test_the_refusal_of_a_pattern_says_what_to_write() -> None:
