@@ -94,6 +94,10 @@ class Stream(asyncio.Protocol):
         """Take the transport and enter the sweep."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        if transport.get_extra_info("ssl_object") is not None:
+            # The TLS layer must not read on while we have paused it: it drops what it holds when it sees the socket's
+            # end, and with it the last bytes of every answer whose sender closes and whose receiver is slower.
+            transport.set_read_buffer_limits(high=1, low=0)  # type: ignore[attr-defined]  # of TLS transports alone
         self._deadlines.add(self)
 
     def data_received(self, data: bytes) -> None:

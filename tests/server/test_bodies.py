@@ -6,22 +6,42 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, gateway, ok, wait_for
+from tests.server.load import HALT_SECONDS, Peak, settled
 from tests.world import World, config
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
 BOUND = 16 * MIB
 PIECE = bytes(range(256)) * 1024
-ROUTES = "  - {name: raw, host: raw.example.org, upstream: wiki, allow: [{anyone: true}]}"
+# A plain client has a plain upstream, and one that speaks TLS one that does so too.
+ROUTES = """\
+  - {name: plain, host: raw.example.org, upstream: wiki, listeners: [plain], allow: [{anyone: true}]}
+  - {name: secure, host: raw.example.org, upstream: secure, listeners: [edge], allow: [{anyone: true}]}
+"""
+
+
+class Service(RawUpstream):
+    """An upstream that also speaks TLS: whatever the first byte says."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        super().__init__()
+
+    def _run(self, sock: socket.socket) -> None:
+        hello = sock.recv(1, socket.MSG_PEEK) == b"\x16"
+        super()._run(self._tls.wrap_socket(sock, server_side=True) if hello else sock)
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[RawUpstream]:
-    running = RawUpstream()
+def service(world: World) -> Iterator[RawUpstream]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(world.directory / "edge.pem", world.directory / "edge.key")
+    running = Service(context)
     yield running
     running.close()
 
@@ -29,7 +49,8 @@ def service() -> Iterator[RawUpstream]:
 @pytest.fixture(scope="module")
 def front(world: World, service: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     place = world.copy_to(tmp_path_factory.mktemp("bodies"))
-    with gateway(place, config(service.url, routes=ROUTES)) as running:
+    secure = f'  secure: {{endpoints: ["https://127.0.0.1:{service.port}"], tls: {{ca: ca.pem}}}}'
+    with gateway(place, config(service.url, routes=ROUTES, upstreams=secure)) as running:
         yield running
 
 
@@ -71,15 +92,13 @@ class Flow:
             sock.sendall(piece)
             self.sent += len(piece)
 
+    def finish(self) -> None:
+        assert self.thread is not None
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+
     def wait_until_it_stalls(self) -> None:
-        seen = [0, -1]
-
-        def stalled() -> bool:
-            seen.append(self.sent)
-            return len(seen) > 50 and len(set(seen[-50:])) == 1
-
-        wait_for(stalled, "back-pressure")
-        assert 0 < self.sent < SIZE // 2
+        assert 0 < settled(lambda: self.sent) < SIZE // 2
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -97,16 +116,17 @@ def test_an_upload_waits_for_a_slow_upstream(
         sock.sendall(ok())
 
     service.script = slow
-    before = front.memory()
+    peak = Peak(front)
     client.send(f"POST /up HTTP/1.1\r\nHost: raw.example.org\r\n{framed(chunked)[0]}\r\n\r\n".encode())
     flow = Flow()
     flow.start(client.socket, chunked)
     flow.wait_until_it_stalls()
-    assert front.memory() - before < BOUND
+    assert peak.growth() < BOUND
     go.set()
+    flow.finish()  # before anything is read: two threads must not share one TLS object
     assert client.answer().status == 200
     assert received == [SIZE]
-    assert front.memory() - before < BOUND
+    assert peak.growth() < BOUND
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
@@ -121,19 +141,18 @@ def test_a_download_waits_for_a_slow_client(
             pass
         sock.sendall(f"HTTP/1.1 200 OK\r\n{framed(chunked)[0]}\r\n\r\n".encode())
         flow.start(sock, chunked)
-        assert flow.thread is not None
-        flow.thread.join(PATIENCE)
+        flow.finish()
 
     service.script = fast
-    before = front.memory()
+    peak = Peak(front)
     client.send(b"GET /down HTTP/1.1\r\nHost: raw.example.org\r\n\r\n")
     wait_for(lambda: flow.sent, "the answer's beginning")
     flow.wait_until_it_stalls()
-    assert front.memory() - before < BOUND
+    assert peak.growth() < BOUND
     while client.reader.line():
         pass
     assert _count(client.reader, chunked) == SIZE
-    assert front.memory() - before < BOUND
+    assert peak.growth() < BOUND
 
 
 def _count(reader: Reader, chunked: bool) -> int:
@@ -151,6 +170,42 @@ def _count(reader: Reader, chunked: bool) -> int:
             if size == 0:
                 return total
     return total
+
+
+def test_an_echo_waits_for_a_client_that_does_not_read(front: Gateway, service: RawUpstream, client: Client) -> None:
+    def echo(sock: socket.socket) -> None:
+        reader = Reader(sock)
+        while reader.line():
+            pass
+        sock.sendall(f"HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n".encode())
+        for _ in range(SIZE // len(PIECE)):
+            sock.sendall(reader.exactly(len(PIECE)))
+            reader.seen.clear()
+
+    service.script = echo
+    peak = Peak(front)
+    client.send(f"POST /echo HTTP/1.1\r\nHost: raw.example.org\r\nContent-Length: {SIZE}\r\n\r\n".encode())
+    client.socket.settimeout(HALT_SECONDS)
+    sent = send_until_it_stalls(client.socket, 0)
+    assert 0 < sent < SIZE // 2
+    assert peak.growth() < BOUND
+    while client.reader.line():
+        pass
+    for _ in range(SIZE // MIB):
+        client.socket.settimeout(0.001)
+        sent = send_until_it_stalls(client.socket, sent)
+        client.socket.settimeout(PATIENCE)
+        assert client.reader.exactly(MIB) == PIECE * (MIB // len(PIECE))
+        client.reader.seen.clear()
+    assert peak.growth() < BOUND
+
+
+def send_until_it_stalls(sock: socket.socket, sent: int) -> int:
+    """Send on from this byte of a body, until nothing is taken for a moment; return how far it came."""
+    with suppress(TimeoutError):
+        while sent < SIZE:
+            sent += sock.send(PIECE[sent % len(PIECE) :])
+    return sent
 
 
 def test_an_answer_streams_back_while_its_request_streams_in(service: RawUpstream, client: Client) -> None:
