@@ -220,7 +220,7 @@ class FakeIssuer:
             await response.prepare(request)
             for byte in self.jwks():
                 await response.write(bytes([byte]))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)  # a whole key set takes longer than anybody waits for it
             return response
 
         self._faults[on] = stream
