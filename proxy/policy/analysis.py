@@ -14,6 +14,7 @@ from typing import Any, Final
 from proxy.policy.callgraph import Rules, find_recursion
 from proxy.policy.calls import Calls
 from proxy.policy.modifiers import Modifiers
+from proxy.policy.modules import read_module
 from proxy.policy.negation import Definedness
 from proxy.policy.safety import Safety
 from proxy.policy.scope import Scope, Statement
@@ -23,11 +24,10 @@ from proxy.policy.syntax import (
     Problem,
     Rule,
     Unreadable,
-    children,
     input_path,
     part,
-    read_module,
     reference,
+    references_outside_closures,
     start_of,
     walk,
 )
@@ -214,7 +214,7 @@ class _Checker:
                 self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
             elif kind == "Membership" and content["key"] is not None:
                 self._report(node, f"in must not have a key: OPA finds it in a set too; {_OPA}")
-        for node in _references(root):
+        for node in references_outside_closures(root):
             self._reference(node, scope)
 
     def _ordered(self, sides: Iterable[Node], scope: Scope) -> None:
@@ -289,22 +289,3 @@ class _Checker:
 
     def _report(self, node: Node, rule: str) -> None:
         self._problems.append(self._module.problem(start_of(node), rule))
-
-
-def _references(root: Node) -> Iterator[Node]:
-    """Yield each reference and variable of an expression, longest first and not its beginnings again."""
-    kind, _ = part(root)
-    if kind == "Var":
-        yield root
-    elif kind in ("RefDot", "RefBrack"):
-        head, steps = reference(root)
-        if part(head)[0] == "Var":
-            yield root
-        else:
-            yield from _references(head)
-        for step in steps:
-            if not isinstance(step, str):
-                yield from _references(step)
-    else:
-        for child in children(root):
-            yield from _references(child)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from proxy.policy.syntax import Node, input_path, read_module, references
+from proxy.policy.modules import read_module
+from proxy.policy.syntax import Node, input_path, references
 
 # For each member of the input its own members that are read, or None for the whole of it.
 ReadSet = Mapping[str, tuple[str, ...] | None]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from proxy.policy import syntax
 from proxy.policy.embedded import compile_policy, told
+from proxy.policy.modules import read_module
 from proxy.policy.sources import Module, Sources, read_sources
 
 PREFIX = "test_"
@@ -73,7 +74,7 @@ def run_tests(paths: Iterable[Path]) -> list[Result]:
     engine, faults, _ = compile_policy(modules, data, [])
     if engine is None:
         raise CannotRun(*faults)
-    tests = _find([syntax.read_module(tree) for tree in json.loads(engine.get_ast_as_json())])
+    tests = _find([read_module(tree) for tree in json.loads(engine.get_ast_as_json())])
     if not tests:
         raise CannotRun(f"no test was found: tests are rules called {PREFIX}… in files called …{SUFFIX}")
     return [_run(engine, test) for test in tests]
