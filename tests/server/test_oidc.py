@@ -75,3 +75,27 @@ async def test_a_provider_that_was_never_reached_makes_its_tokens_503_until_it_i
 
             await asyncio.to_thread(wait_for, served, "keys")
     service.close()
+
+
+async def test_a_key_that_is_withdrawn_under_load_opens_nothing_from_then_on(world: World, place: Path) -> None:
+    service = Upstream()
+    async with OIDCProvider() as provider:
+        with gateway(place, text(service, provider)) as front:
+            old = await provider.token("ana")
+            assert await asyncio.to_thread(status, front, old) == (200, None)
+            seen: list[tuple[int, str | None]] = []
+
+            def load() -> None:
+                while (401, "token_invalid") not in seen[-20:-10]:
+                    seen.append(status(front, old))
+
+            loading = asyncio.create_task(asyncio.to_thread(load))
+            await asyncio.to_thread(wait_for, lambda: seen, "load")
+            await provider.rotate()
+            assert await asyncio.to_thread(status, front, await provider.token("ana")) == (200, None)
+            async with asyncio.timeout(20):
+                await loading
+            withdrawn = seen.index((401, "token_invalid"))
+            assert set(seen[:withdrawn]) == {(200, None)}
+            assert set(seen[withdrawn:]) == {(401, "token_invalid")}
+    service.close()
