@@ -223,12 +223,21 @@ class Connection(Stream):
                 tls = self.transport.get_extra_info("ssl_object")
                 return (None, None) if tls is None else (peer_of(tls, snapshot.bundles, now), None)
             peer = self.standing.peer
-            if peer is None or before.bundles == snapshot.bundles:
-                return peer, self.standing.refused
+            if peer is None:
+                return None, self.standing.refused or self._lacking(snapshot)
+            if before.bundles == snapshot.bundles:
+                return peer, None
             chain = (peer.certificate.der, *peer.certificate.chain)
             return verify_svid(peer.certificate.der, chain, snapshot.bundles, now), None
         except Refused as refused:
             return None, refused
+
+    def _lacking(self, snapshot: Snapshot) -> Refused | None:
+        """Return why a connection without a certificate, made when none was required, is not served any more."""
+        tls = snapshot.server_tls.get(self.listener.name)
+        if self.scheme == "https" and tls is not None and tls.setting_of(self.server_name) == "required":
+            return Refused(errors.CERTIFICATE_REFUSED, "a client certificate is required since the last reload")
+        return None
 
     def _is_trusted(self, peer: Peer | None) -> bool:
         trusted = self.listener.trusted_proxies

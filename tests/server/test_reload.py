@@ -139,6 +139,18 @@ def test_an_authority_that_is_taken_out_takes_its_workloads_with_it(
         assert (answer.status, answer.code, answer.get("connection")) == (401, "certificate_refused", "close")
 
 
+def test_a_certificate_that_a_reload_requires_is_required_of_live_connections(
+    front: Gateway, world: World, service: Upstream
+) -> None:
+    with Client(front.address("edge"), world.client(), "open.example.org") as client:
+        assert client.get("/x", "open.example.org").status == 200
+        required = DEFAULT_LISTENERS.replace("optional", "required")
+        front.reload(config(service.url, routes=OPEN, listeners=required))
+        front.event("reloaded")
+        answer = client.get("/x", "open.example.org")
+        assert (answer.status, answer.code, answer.get("connection")) == (401, "certificate_refused", "close")
+
+
 def test_a_server_certificate_is_replaced_without_a_restart(front: Gateway, world: World, place: Path) -> None:
     def serial() -> str:
         with Client(front.address("edge"), world.client(), "wiki.example.org") as client:
