@@ -139,7 +139,7 @@ class _Checker:
 
     def _statement(self, statement: Statement, scope: Scope) -> None:
         kind, content = statement.kind, statement.content
-        self._problems += self._modifiers.check(self._module, statement, scope)
+        self._problems += self._modifiers.check(self._module, statement, scope, self._definedness.defined)
         for root in statement.roots():
             self._expression(root, scope)
         if kind == "SomeIn":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.policy.scope import Scope
-from proxy.policy.syntax import Module, Node, Path, Problem, Rule, part, reference
+from proxy.policy.syntax import LITERALS, Module, Node, Path, Problem, Rule, part, reference
 
 _LONGEST_CHAIN: Final = 200  # regorus ends the process somewhere above 1,000
 
@@ -45,11 +45,12 @@ class _Step:
 class Rules:
     """All rules of a policy, and what is noted of them on the way."""
 
-    __slots__ = ("_by_path", "_names", "_references", "_root", "calls")
+    __slots__ = ("_by_path", "_defined", "_names", "_references", "_root", "calls")
 
     def __init__(self, modules: list[Module]) -> None:
         self._root = _Step()
         self._by_path: dict[Path, list[Rule]] = {}
+        self._defined: dict[Path, bool] = {}
         self._names: dict[tuple[str, ...], set[str]] = {}
         self._references: dict[Path, dict[Path, None]] = {}
         self.calls: set[tuple[str, Path]] = set()  # each function that is called, and the words that it is called by
@@ -81,12 +82,33 @@ class Rules:
 
     def always_defined(self, path: Path) -> bool:
         """Tell whether a rule has a value whatever the input is."""
-        return any(
-            rule.kind in ("default", "set", "object")
-            or (rule.kind == "complete" and not rule.bodies and _constant(rule.value))
-            for rule in self._by_path.get(path, ())
-            if not rule.arguments
-        ) or self.is_collection(path)
+        known = self._defined.get(path)
+        if known is None:
+            self._defined[path] = False  # what leads back to itself is refused elsewhere
+            known = self._defined[path] = self.is_collection(path) or any(
+                rule.kind in ("default", "set", "object")
+                or (rule.kind == "complete" and not rule.bodies and self._constant(rule.value, rule.module))
+                for rule in self._by_path.get(path, ())
+                if not rule.arguments
+            )
+        return known
+
+    def _constant(self, value: Node | None, module: Module) -> bool:
+        """Tell whether the value of a rule without a body needs nothing that might be undefined."""
+        if value is None:
+            return True
+        kind, content = part(value)
+        if kind in ("Array", "Set"):
+            return all(self._constant(item, module) for item in content["items"])
+        if kind == "Object":
+            return all(
+                self._constant(key, module) and self._constant(item, module) for _, key, item in content["fields"]
+            )
+        if kind in ("Var", "RefDot", "RefBrack"):
+            scope = Scope(module, frozenset({"data", *module.imports, *self.names_in(module.package)}))
+            path = self.data_path(value, module, scope)
+            return path is not None and self.always_defined(path)
+        return kind in LITERALS
 
     def is_collection(self, path: Path | None) -> bool:
         """Tell whether a path is that of a rule that makes a set or an object, member by member."""
@@ -159,18 +181,6 @@ class Rules:
 def constant_part(rule: Rule) -> Path:
     """Return a rule's path up to its first variable."""
     return rule.path[: rule.path.index(None)] if None in rule.path else rule.path
-
-
-def _constant(value: Node | None) -> bool:
-    """Tell whether a value needs nothing to be defined."""
-    if value is None:
-        return True
-    kind, content = part(value)
-    if kind in ("Array", "Set"):
-        return all(map(_constant, content["items"]))
-    if kind == "Object":
-        return all(_constant(key) and _constant(item) for _, key, item in content["fields"])
-    return kind in ("String", "RawString", "Number", "Bool", "Null")
 
 
 def _clash(first: Rule, other: Rule) -> str | None:

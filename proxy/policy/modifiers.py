@@ -1,13 +1,14 @@
-"""What `with` may replace, and by what: two places where regorus loses what OPA sees.
+"""What `with` may replace, and by what: three places where regorus loses what OPA sees.
 
 A rule that the new value is made of is undefined to regorus for whatever runs under the `with`: `allow if not blocked
 with input.user as who` permits where `blocked` reads `who`, too. A function is replaced only where it is called by the
 very words of the `with`, and then whichever function they mean. Both are known when the whole policy has been read.
+And of several values the last alone counts where one is undefined: the statement should be, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +16,12 @@ from proxy.policy.callgraph import Rules
 from proxy.policy.scope import Scope, Statement
 from proxy.policy.syntax import Module, Node, Path, Problem, part, references, spelled, start_of
 
+IsDefined = Callable[[Node, Scope], bool]
+
+_UNDEFINED: Final = (
+    "what with brings must not be undefined where another with follows: OPA then has the statement undefined, this "
+    "engine goes on; assign it to a variable before"
+)
 _CLOCK: Final = ("time", "now_ns")  # what tests replace; any other built-in might become undefined under `not`
 
 
@@ -41,7 +48,7 @@ class Modifiers:
         self._brought: list[_Brought] = []
         self._functions: list[tuple[Problem, str, Path]] = []
 
-    def check(self, module: Module, statement: Statement, scope: Scope) -> Iterator[Problem]:
+    def check(self, module: Module, statement: Statement, scope: Scope, is_defined: IsDefined) -> Iterator[Problem]:
         """Yield what is wrong with a statement's modifiers by themselves, and note the rest for `problems`."""
         if not statement.modifiers:
             return
@@ -53,6 +60,8 @@ class Modifiers:
                 yield module.problem(modifier["span"], rule)
             elif not self._function(module, modifier, scope):
                 self._value(module, modifier, under, scope)
+                if modifier is not statement.modifiers[-1] and not is_defined(modifier["as"], scope):
+                    yield module.problem(start_of(modifier["as"]), _UNDEFINED)
 
     def _function(self, module: Module, modifier: Node, scope: Scope) -> bool:
         """Note a function that is replaced; tell whether another one takes its place."""

@@ -83,6 +83,8 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r := -input.x", "3:6", "a minus sign must stand before a number alone"),
         ("r := x if { x := q with count as f }\n\nq := 1\n\nf(_) := 1", "3:20", "with must replace"),
         ("r if q with input.x as [a]\n\nq if a\n\na := 1", "3:24", "what with brings must not read a rule"),
+        ("r if q with input.x as [input.y] with input.z as 1\n\nq := 1", "3:24", "must not be undefined where another"),
+        ("r if q with f as input.y with input.z as 1\n\nq := f(1)\n\nf(x) := x", "3:18", "must not be undefined where"),
         ("r if q with f as 1\n\nq if data.p.f(1)\n\nf(x) := x", "3:13", "with must name a function as every call"),
         ("a.b.c := 1\n\nr := a", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),
@@ -272,6 +274,10 @@ def test_an_entry_point_is_a_rule_that_is_there(rules: str, point: str, defined:
         "r if count({1, 2}) < count(s)\n\ns contains 1",
         "r if s[1] > m.a\n\ns contains 1\n\nm[x] := 1 if some x in [`a`]",
         "r if { {1} == s; {1} - s == set() }\n\ns contains 1",
+        # several modifiers
+        "r if { q with input.x as input.y }\n\nq := 1",
+        "r if { y := input.y; q with input.x as y with input.z as input.z }\n\nq := 1",
+        "r if { q with input.x as object.union(a, {`k`: 1}) with input.z as b }\n\nq := 1\n\na := {`b`: b}\n\nb := [1]",
         # dynamic references that cannot come back
         "r := data.q[input.x].s",
         # what a test replaces
