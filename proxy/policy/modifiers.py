@@ -52,7 +52,9 @@ class Modifiers:
         """Yield what is wrong with a statement's modifiers by themselves, and note the rest for `problems`."""
         if not statement.modifiers:
             return
-        under = self._read_by(statement.content, module, scope)
+        # What is replaced counts as read: a value must not be made of it either.
+        replaced = [modifier["refr"] for modifier in statement.modifiers]
+        under = self._read_by([statement.content, replaced], module, scope)
         for modifier in statement.modifiers:
             names = spelled(modifier["refr"])
             if names != _CLOCK and (names is None or names[0] not in scope.global_names - scope.declared):
