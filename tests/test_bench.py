@@ -33,3 +33,7 @@ def test_every_answer_under_load_is_good() -> None:
     said = run(str(BENCH / "run.py"), "--seconds", "1", "--connections", "4")
     rows = [line.split() for line in said.splitlines()[1:4]]
     assert [row[-1] for row in rows] == ["0", "0", "0"]
+
+
+def test_every_handshake_succeeds() -> None:
+    assert "handshakes that failed: 0" in run(str(BENCH / "handshakes.py"), "--seconds", "0.3")
