@@ -4,7 +4,7 @@
     authorize · audit                        a request's decision, and its record
     allow                                    what the config's `allow` is to the default policy
     engine · embedded · opa · sources        what evaluates, and the files it evaluates
-    analysis · syntax · calls · callgraph · scope · safety · negation · patterns · readset
+    analysis · modules · syntax · calls · callgraph · modifiers · scope · safety · negation · patterns · readset
                                              what is known of a policy before it is served
     builtins · replacements · globs          which built-ins may be called, and those that are ours
     testing                                  `test_` rules under the engine that serves
