@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import PATIENCE, Client, Gateway, Received, Upstream, gateway, ok, wait_for
-from tests.server.load import MIB, Ask, Peak, descriptors, load, settled
+from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Received, Upstream, gateway, ok, wait_for
+from tests.server.load import MIB, Ask, Peak, at_rest, descriptors, load, settled
 from tests.world import World, config
 
 ROUTES = """\
@@ -22,6 +22,13 @@ ROUTES = """\
     host: wiki.example.org
     upstream: wiki
     allow: [{anyone: true, paths: [/public/]}, {groups: [engineering]}]
+    timeouts: {response_head: 500ms, idle: 500ms}
+"""
+DEAF = """\
+  - name: deaf
+    host: deaf.example.org
+    upstream: deaf
+    allow: [{anyone: true}]
     timeouts: {response_head: 500ms, idle: 500ms}
 """
 
@@ -86,9 +93,22 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def busy(world: World, service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def deaf() -> Iterator[RawUpstream]:
+    """An upstream that connects and reads nothing."""
+    over = threading.Event()
+    running = RawUpstream(lambda sock: over.wait())
+    yield running
+    over.set()
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def busy(
+    world: World, service: Service, deaf: RawUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
     place = world.copy_to(tmp_path_factory.mktemp("busy"))
-    with gateway(place, config(service.url, routes=ROUTES)) as running:
+    upstreams = f'  deaf: {{endpoints: ["{deaf.url}"]}}'
+    with gateway(place, config(service.url, routes=ROUTES + DEAF, upstreams=upstreams)) as running:
         yield running
 
 
@@ -138,6 +158,48 @@ def test_an_upstream_that_fails_under_load_is_told_of_and_taken_back(
         assert descriptors(busy) < open_before + 20
     assert [request for request in service.requests if "secret" in request.target] == []
     assert "Traceback" not in busy.stderr
+
+
+# --- sides that do not read
+
+
+def test_a_client_that_reads_nothing_of_its_answer_is_cut_and_the_upstream_let_go(
+    busy: Gateway, service: Service
+) -> None:
+    ended = threading.Event()
+
+    def endless(request: Received, sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                sock.sendall(bytes(65536))
+        ended.set()
+
+    service.script = endless
+    with Client(busy.address("plain")) as client:
+        client.send(b"GET /public/endless HTTP/1.1\r\nHost: wiki.example.org\r\n\r\n")
+        assert ended.wait(PATIENCE)
+        record = wait_for(lambda: [r for r in busy.of_type("access") if r["path"] == "/public/endless"], "record")[0]
+        assert record["code"] == "client_gone"
+        at_rest(busy)
+    service.recover()
+
+
+def test_an_upstream_that_reads_nothing_of_a_body_is_504(busy: Gateway, deaf: RawUpstream) -> None:
+    with Client(busy.address("plain")) as client:
+
+        def upload() -> None:
+            with suppress(OSError):
+                client.send(bytes(64 * MIB))
+
+        client.send(f"POST /up HTTP/1.1\r\nHost: deaf.example.org\r\nContent-Length: {64 * MIB}\r\n\r\n".encode())
+        sending = threading.Thread(target=upload)
+        sending.start()
+        answer = client.answer()
+        assert (answer.status, answer.code, answer.get("connection")) == (504, "upstream_timeout", "close")
+        assert client.closed()
+    sending.join(PATIENCE)
+    at_rest(busy)
 
 
 @pytest.mark.parametrize("required", [False, True], ids=["optional", "required"])

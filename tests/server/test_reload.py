@@ -180,7 +180,7 @@ def test_a_drain_lets_requests_finish_and_exits_with_0(place: Path, raw: RawUpst
         sock.sendall(ok(b"finished"))
 
     raw.script = slow
-    text = config(raw.url, routes=OPEN, extra="drain: {delay: 500ms, timeout: 20s}")
+    text = config(raw.url, routes=OPEN, extra="drain: {delay: 500ms, timeout: 20s}\nlimits: {request_head: 1s}")
     with gateway(place, text) as front:
         busy, idle = Client(front.address("plain")), Client(front.address("plain"))
         busy.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
