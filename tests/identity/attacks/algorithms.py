@@ -133,7 +133,7 @@ def _(world: World) -> list[bytes]:
     key = world.key("RS256")
     assert isinstance(key.private, rsa.RSAPrivateKey)
     numbers = key.private.private_numbers()
-    signed = world.issuer.mint(key=key).rpartition(b".")[0]
+    signed, _, true_signature = world.issuer.mint(key=key).rpartition(b".")
     digest = hashlib.sha256(signed).digest()
     info = bytes.fromhex("3031300d060960864801650304020105000420") + digest
     without_null = bytes.fromhex("302f300b06096086480165030402010420") + digest
@@ -149,7 +149,7 @@ def _(world: World) -> list[bytes]:
         return b"\0" + kind + fill * (size - 3 - len(tail)) + b"\0" + tail
 
     good = padded(info)
-    assert signature(good).rpartition(b".")[2] == world.issuer.mint(key=key).rpartition(b".")[2]
+    assert signature(good).rpartition(b".")[2] == true_signature
     short = b"\0\x01" + b"\xff" * 8 + b"\0" + info
     return [
         signature(short + b"\0" * (size - len(short))),  # Bleichenbacher 2006: garbage behind the digest
