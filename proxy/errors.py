@@ -89,7 +89,8 @@ class _Catalogue:
         retry_after: int | None = None,
         retry_unanswered: bool = False,
     ) -> Row:
-        assert code not in self.rows
+        if code in self.rows:
+            raise ValueError(f"code must be new: {code}")
         self.rows[code] = Row(code, status, fault, public, proxy_status, closes, retry_after, retry_unanswered)
         return self.rows[code]
 
