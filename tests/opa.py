@@ -12,13 +12,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.gateway import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = "1.22.0"  # what the tests were written against
@@ -56,15 +57,16 @@ class OPAServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for _ in range(400):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert self._process.poll() is None, "opa ended at once"
-                time.sleep(0.025)
-            else:
-                return
-        raise AssertionError("opa did not come up")
+        wait_for(self._accepts, "opa")
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "opa ended at once"
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def hang(self) -> None:
         """Let it live and do nothing."""

@@ -11,7 +11,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from proxy.cli.policy import app
-from tests.policy.opa import ROOT, opa
+from tests.opa import ROOT
+from tests.policy.opa import opa
 
 POLICY = """package toy
 

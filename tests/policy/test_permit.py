@@ -10,7 +10,7 @@ from mypy import api
 
 from proxy.policy.decision import Decision
 from proxy.policy.permit import _SEAL, Permit, _issue
-from tests.policy.opa import ROOT
+from tests.opa import ROOT
 
 _OPENING = """
 from proxy.policy.decision import Decision

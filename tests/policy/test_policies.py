@@ -20,8 +20,9 @@ from proxy.policy.engine import Engine, build_engine
 from proxy.policy.input import build_input, envoy_shape
 from proxy.policy.sources import default_policy
 from proxy.policy.testing import run_tests
+from tests.opa import ROOT
 from tests.policy.inquiries import ANA, NOON, ask, config, workload
-from tests.policy.opa import ROOT, opa
+from tests.policy.opa import opa
 
 POLICIES = ROOT / "policies"
 EXAMPLES = sorted(path for path in (POLICIES / "examples").iterdir() if path.is_dir())

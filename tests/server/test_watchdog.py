@@ -22,16 +22,32 @@ asyncio.run(main())
 """
 
 ALIVE = """
-import asyncio
+import asyncio, faulthandler
 from proxy.server.watchdog import Watchdog
 
+STUCK = 0.4
+said = []
+outlived = asyncio.Event()
+arm, disarm = faulthandler.dump_traceback_later, faulthandler.cancel_dump_traceback_later
+
+def armed(seconds, *, exit):
+    said.append("armed")
+    arm(seconds, exit=exit)
+    if said.count("armed") == 10:  # every tenth of a second: more than twice as long as a stuck loop would live
+        outlived.set()
+
+def disarmed():
+    said.append("disarmed")
+    disarm()
+
+faulthandler.dump_traceback_later, faulthandler.cancel_dump_traceback_later = armed, disarmed
+
 async def main():
-    task = asyncio.create_task(Watchdog(stuck=0.4).run())
-    await asyncio.sleep(1.0)
+    task = asyncio.create_task(Watchdog(stuck=STUCK).run())
+    await outlived.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    import time
-    time.sleep(0.6)
+    print(said[-1])
 
 asyncio.run(main())
 """
@@ -51,4 +67,4 @@ def test_a_process_that_is_stuck_in_an_evaluation_is_ended() -> None:
 
 def test_a_loop_that_turns_is_left_alone_and_the_timer_goes_with_the_watchdog() -> None:
     ended = run(ALIVE)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "disarmed\n", "")
