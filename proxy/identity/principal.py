@@ -47,6 +47,7 @@ class Peer:
         path: the ID's path, beginning with `/`, or empty.
         expires_at: POSIX seconds after which it is nobody: the earliest end in its verified chain.
         certificate: facts for policy and for the upstream.
+        derived: what other rooms make of it, each under its own name: it is worked out once, and goes with the peer.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Peer:
     expires_at: float
     certificate: CertificateFacts
     kind: Literal["workload"] = "workload"
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Principal:
         method: `bearer`, `mtls` or `none`.
         authenticated_at: POSIX seconds (`auth_time`, else `iat`), or None.
         expires_at: POSIX seconds after which it is nobody; infinity for anonymous.
+        derived: what other rooms make of it, each under its own name: it is worked out once, and goes with the principal.
     """
 
     kind: Literal["user", "workload", "anonymous"]
@@ -84,13 +87,21 @@ class Principal:
     method: Literal["bearer", "mtls", "none"] = "none"
     authenticated_at: float | None = None
     expires_at: float = float("inf")
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 ANONYMOUS = Principal(kind="anonymous", id="")
 
 
 def principal_of(peer: Peer) -> Principal:
-    """Return the principal that a workload is when no user rides along."""
+    """Return the principal that a workload is when no user rides along; of one peer always the same."""
+    principal: Principal | None = peer.derived.get("principal")
+    if principal is None:
+        principal = peer.derived["principal"] = _principal_of(peer)
+    return principal
+
+
+def _principal_of(peer: Peer) -> Principal:
     return Principal(
         kind="workload",
         id=peer.id,
