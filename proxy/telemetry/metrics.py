@@ -12,10 +12,13 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+
+from proxy.telemetry.tally import Counts, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "OTHER"
+_STATUSES = {status: str(status) for status in range(100, 600)}
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 # Seconds. A warm request costs a fraction of a millisecond, a stream lives for minutes.
@@ -25,7 +28,7 @@ _DECISION_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001,
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every child that nobody reads
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", Counter, Gauge)
 
 
 class Family(Generic[M]):
@@ -66,32 +69,40 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Family[Gauge]:
             return Family(Gauge(f"ztproxy_{name}", text, labels, registry=registry))
 
-        self.http_requests = counter(
-            "http_requests", "Exchanges that ended; route is empty where none matched.", "route", "method", "status"
+        self.http_requests = Counts(
+            "http_requests",
+            "Exchanges that ended; route is empty where none matched.",
+            "route",
+            "method",
+            "status",
+            registry=registry,
         )
-        self.http_request_duration_seconds = Family(
-            Histogram(
-                "ztproxy_http_request_duration_seconds",
-                "Seconds from the first byte of a request to the last byte of its answer.",
-                ["route"],
-                buckets=_EXCHANGE_BUCKETS,
-                registry=registry,
-            )
+        self.http_request_duration_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Seconds from the first byte of a request to the last byte of its answer.",
+            "route",
+            buckets=_EXCHANGE_BUCKETS,
+            registry=registry,
         )
         self.http_requests_in_flight = Gauge(
             "ztproxy_http_requests_in_flight", "Requests that are being answered now.", registry=registry
         )
         self.connections = gauge("connections", "Open downstream connections.", "listener")
         self.tls_handshakes = counter("tls_handshakes", "TLS handshakes by how they ended.", "listener", "result")
-        self.decisions = counter(
-            "decisions", "Policy decisions by result and by who made them.", "route", "result", "source"
+        self.decisions = Counts(
+            "decisions",
+            "Policy decisions by result and by who made them.",
+            "route",
+            "result",
+            "source",
+            registry=registry,
         )
         self.decision_duration_seconds = Histogram(
-            "ztproxy_decision_duration_seconds",
+            "decision_duration_seconds",
             "Seconds that a policy decision took, input and parsing included.",
             buckets=_DECISION_BUCKETS,
             registry=registry,
-        )
+        ).of()
         self.refusals = counter("refusals", "Requests that were refused or failed, by the catalogue's code.", "code")
         self.records_dropped = counter("records_dropped", "Records that could not be written, by their type.", "type")
         self.reloads = counter("reloads", "Reloads of the configuration by result.", "result")
@@ -112,7 +123,7 @@ class Metrics:
             status: of the answer, three digits.
             seconds: from its first byte to the answer's last.
         """
-        self.http_requests.of(route, _METHODS.get(method, OTHER), str(status)).inc()
+        self.http_requests.of(route, _METHODS.get(method, OTHER), _STATUSES.get(status) or str(status)).inc()
         self.http_request_duration_seconds.of(route).observe(seconds)
 
     def keep_routes(self, names: Collection[str]) -> None:
