@@ -34,9 +34,30 @@ CHUNKED = Framing(BodyKind.CHUNKED)
 UNTIL_CLOSE = Framing(BodyKind.UNTIL_CLOSE)
 
 
+class Block:
+    """What is worked out of a head's fields, once for all heads that have the same: a client mostly repeats itself.
+
+    Attributes:
+        passing, forwarded: what `headers.clean_request` makes of the fields, `authorization` left out.
+        wire: the passing fields as bytes, each with its line's end.
+        told: what the room that writes records makes of them.
+    """
+
+    __slots__ = ("forwarded", "passing", "told", "wire")
+
+    def __init__(self) -> None:
+        self.passing: Headers | None = None
+        self.forwarded: Headers = []
+        self.wire: bytes | None = None
+        self.told: object = None
+
+
 @dataclass(slots=True)
 class RequestHead:
-    """A parsed request head (RFC 9112 section 3)."""
+    """A parsed request head (RFC 9112 section 3).
+
+    `goes_to` is where it goes, if that is known already; `block` is shared with every head of the same fields.
+    """
 
     method: bytes
     target: bytes  # as on the wire
@@ -45,6 +66,8 @@ class RequestHead:
     framing: Framing = NO_BODY
     keep_alive: bool = True
     expects_continue: bool = False
+    goes_to: Target | None = None
+    block: Block = field(default_factory=Block, compare=False, repr=False)
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header field; `name` is lower-case."""
@@ -63,7 +86,7 @@ class RequestHead:
 
 @dataclass(slots=True)
 class ResponseHead:
-    """A parsed response head (RFC 9112 section 4); interim (1xx) ones too."""
+    """A parsed response head (RFC 9112 section 4); interim (1xx) ones too. Shared by answers whose heads are the same."""
 
     status: int
     reason: bytes
@@ -71,15 +94,18 @@ class ResponseHead:
     headers: Headers
     framing: Framing = NO_BODY
     keep_alive: bool = True
+    passing: Headers | None = field(default=None, compare=False, repr=False)  # what `headers.clean_response` leaves
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header field; `name` is lower-case."""
         return [value for field_name, value in self.headers if field_name == name]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """Where a request wants to go, decided once; routing, policy and the upstream see these bytes and no others.
+
+    Shared by requests that go to the same place, and never changed.
 
     Args:
         host: lower-case host of the authority, without port; an IPv6 literal keeps its brackets.
@@ -88,6 +114,7 @@ class Target:
         query: the raw query without `?`, or None where there is none.
         segments: the path's segments decoded once; `/` is `("",)`, `/a/` is `("a", "")`, `*` is `()`.
         encoded_slash: a segment holds `%2F`, which is kept as those three characters in `segments`.
+        found: what was found for it, and in which table.
     """
 
     host: str
@@ -96,6 +123,7 @@ class Target:
     query: bytes | None
     segments: tuple[str, ...] = field(default=())
     encoded_slash: bool = False
+    found: tuple[object, object] | None = field(default=None, compare=False, repr=False)
 
     @property
     def origin_form(self) -> bytes:

@@ -127,6 +127,7 @@ _ASCII_SEGMENT = tuple((pattern, rule) for pattern, rule in _SEGMENT if rule.nam
 # What needs no rule: segments of unreserved characters and sub-delims without `;`, none of them a dot segment.
 _PLAIN_PATH = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)+/?|/", re.ASCII)
 _PLAIN_QUERY = re.compile(rb'[!-"$-~]*', re.ASCII)
+_LONGEST_REMEMBERED = 512  # targets come from clients: a memory of long ones would be theirs to fill
 _ABSOLUTE = re.compile(rb"([A-Za-z]+)://([^/?]*)(.*)", re.ASCII | re.DOTALL)
 _ENCODED_SLASH = re.compile("%2[Ff]", re.ASCII)
 _PORTS = {b"http": 80, b"https": 443}
@@ -144,12 +145,38 @@ def parse_target(method: bytes, target: bytes, hosts: list[bytes], version: tupl
     Raises:
         Refused: a rule of `RULES` is broken.
     """
+    if len(hosts) == 1 and method != b"CONNECT":
+        plain = plain_target(hosts[0], target)
+        if plain is not None:
+            return plain
+    return _judge_target(method, target, hosts, version)
+
+
+def plain_target(host: bytes, target: bytes) -> Target | None:
+    """Return where a target goes that needs no rule, or None where the rules must say; the method is no CONNECT.
+
+    Args:
+        host: the one value of the Host field.
+        target: the request target, as on the wire.
+
+    Raises:
+        Refused: HOST_REFUSED.
+    """
+    if len(target) + len(host) <= _LONGEST_REMEMBERED:
+        return _remembered_target(host, target)
+    return _read_plain_target(host, target)
+
+
+def _read_plain_target(host: bytes, target: bytes) -> Target | None:
     path, question, query = target.partition(b"?")
-    if not (_PLAIN_PATH.fullmatch(path) and _PLAIN_QUERY.fullmatch(query)) or method == b"CONNECT":
-        return _judge_target(method, target, hosts, version)
-    host, port = _one_host(hosts, version)
+    if not (_PLAIN_PATH.fullmatch(path) and _PLAIN_QUERY.fullmatch(query)):
+        return None
+    name, port = parse_host(host)
     segments = tuple(path.decode("ascii").split("/")[1:])
-    return Target(host, port, path, query if question else None, segments)
+    return Target(name, port, path, query if question else None, segments)
+
+
+_remembered_target = lru_cache(maxsize=8192)(_read_plain_target)
 
 
 def _judge_target(method: bytes, target: bytes, hosts: list[bytes], version: tuple[int, int]) -> Target:
