@@ -59,7 +59,7 @@ class _Tallies(Collector, Generic[C]):
         self._name = name
         self._text = text
         self._labels = labels
-        self._new = new
+        self._new: Callable[[], C] = new
         self._children: dict[tuple[str, ...], C] = {}
 
     def of(self, *labels: str) -> C:
