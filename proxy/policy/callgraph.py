@@ -144,9 +144,9 @@ class Rules:
 
     def following(self, path: Path) -> list[Path]:
         """Return the paths of the rules that the rules of a path read or call."""
-        return list(dict.fromkeys(self._meant(self._references.get(path, ()))))
+        return list(dict.fromkeys(self.meant(self._references.get(path, ()))))
 
-    def _meant(self, targets: Iterable[Path]) -> Iterator[Path]:
+    def meant(self, targets: Iterable[Path]) -> Iterator[Path]:
         """Yield the paths of the rules and functions that references mean."""
         for target in targets:
             for rule in self._root.meant_by(target):
@@ -156,7 +156,7 @@ class Rules:
     def reachable(self, paths: Iterable[Path]) -> set[Path]:
         """Return the rules, functions left out, that references may lead to, however many rules are between."""
         found: set[Path] = set()
-        rest = list(self._meant(paths))
+        rest = list(self.meant(paths))
         while rest:
             path = rest.pop()
             if path not in found:

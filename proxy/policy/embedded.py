@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import regorus
@@ -23,7 +23,9 @@ from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_T
 from proxy.policy import builtins
 from proxy.policy.analysis import analyse
 from proxy.policy.decision import UNDEFINED
-from proxy.policy.readset import ReadSet, read_set, shown
+from proxy.policy.input import Inquiry
+from proxy.policy.reads import Reader, Reads, unknown_reads
+from proxy.policy.shown import Plan, Plans
 from proxy.policy.sources import Module, Sources, read_sources
 
 # Each value that is undefined is an error inside regorus, and would capture a stack: several times as slow. It is read
@@ -79,27 +81,43 @@ class EmbeddedEngine:
         engine: of regorus, loaded.
         revision: a digest of policy and data.
         deadline: seconds that an evaluation may take.
-        reads: what the policy reads of the input; None is all.
+        reads: finds out what a rule reads of the input.
     """
 
-    __slots__ = ("_engine", "_pristine", "_reads", "_rules", "deadline", "revision")
+    __slots__ = ("_engine", "_plans", "_pristine", "_rules", "deadline", "generation", "revision")
+    instant = True
 
-    def __init__(self, engine: Any, revision: str, deadline: float, reads: ReadSet | None = None) -> None:
+    def __init__(
+        self, engine: Any, revision: str, deadline: float, reads: Callable[[str], Reads] = unknown_reads
+    ) -> None:
         self.revision = revision
-        self._reads = reads
+        self.generation: object = object()
+        self._plans = Plans(reads)
         self._pristine = engine  # never evaluated: what failed in a clone of it cannot have touched it
         self._engine = engine.clone()
         self.deadline = deadline
         self._rules: dict[str, str] = {}
 
+    def plan(self, path: str) -> Plan:
+        """Return what is made of requests for a rule."""
+        return self._plans.of(path)
+
+    def document(self, inquiry: Inquiry, path: str) -> dict[str, Any]:
+        """Return the input for a rule: no more of it than the rule can read. Raise Refused(INPUT_REFUSED)."""
+        return self._plans.of(path).build(inquiry)
+
     async def evaluate(self, path: str, document: dict[str, Any]) -> object:
         """Return the value of a rule, or `UNDEFINED`; nothing here waits. Raise what `Engine.evaluate` says."""
+        return self.evaluate_now(path, document)
+
+    def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
+        """Return the value of a rule, or `UNDEFINED`. Raise what `Engine.evaluate` says."""
         rule = self._rules.get(path)
         if rule is None:
             rule = self._rules[path] = "data." + path.replace("/", ".")
         began = time.monotonic()
         try:
-            self._engine.set_input(document if self._reads is None else shown(document, self._reads))
+            self._engine.set_input(document)
             text = self._engine.eval_rule_as_json(rule)
             undefined = text == _UNDEFINED_AS_JSON and self._engine.eval_rule(rule) is None
         except TypeError:
@@ -145,7 +163,7 @@ def build_embedded(
     deadline = config.policy.deadline
     if isinstance(previous, EmbeddedEngine) and (previous.revision, previous.deadline) == (revision, deadline):
         return previous, []
-    return EmbeddedEngine(engine, revision, deadline, read_set(json.loads(engine.get_ast_as_json()))), []
+    return EmbeddedEngine(engine, revision, deadline, Reader(json.loads(engine.get_ast_as_json())).reads), []
 
 
 def compile_policy(

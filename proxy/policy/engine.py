@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
 from proxy.policy.embedded import build_embedded
+from proxy.policy.input import Inquiry
+from proxy.policy.shown import Plan
 
 
 class Engine(Protocol):
@@ -21,12 +23,29 @@ class Engine(Protocol):
     def revision(self) -> str:
         """A digest of policy and data; where OPA owns both, the server's address."""
 
+    @property
+    def generation(self) -> object:
+        """What is this very object as long as policy and data are; decisions are remembered by it."""
+
+    @property
+    def instant(self) -> bool:
+        """Whether `evaluate_now` answers, so that nobody needs to wait."""
+
+    def plan(self, path: str) -> Plan:
+        """Return what is made of requests for a rule: what it reads, and whether its decisions may be remembered."""
+
+    def document(self, inquiry: Inquiry, path: str) -> dict[str, Any]:
+        """Return the input for a rule: no more of it than the rule can read. Raise Refused(INPUT_REFUSED)."""
+
+    def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
+        """Return what `evaluate` does, where the engine is `instant`."""
+
     async def evaluate(self, path: str, document: dict[str, Any]) -> object:
         """Return the value of a rule for an input, as plain JSON values, or `UNDEFINED`.
 
         Args:
             path: the rule's path such as `ztproxy/authz/decision`; one of the entry points the engine was built for.
-            document: the input; `scalars.check_input` has passed it.
+            document: the input, as `document` makes it.
 
         Raises:
             Refused: POLICY_FAILED, POLICY_TOO_SLOW, POLICY_UNREACHABLE, POLICY_PANICKED, POLICY_MALFORMED or

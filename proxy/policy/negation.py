@@ -30,7 +30,7 @@ ALWAYS_IN_INPUT: Final[frozenset[tuple[str, ...]]] = frozenset({
     )),
     *(("route", name) for name in ("name", "labels")),
     *(("source", name) for name in ("address", "port")),
-    *(("time", name) for name in ("now", "unix_ns")),
+    *(("time", name) for name in ("now", "unix_ns", "minute_ns", "minute", "hour", "weekday")),
     *((*_HTTP, name) for name in ("method", "path", "host", "headers", "protocol", "scheme")),
 })  # fmt: skip
 

@@ -21,6 +21,9 @@ from proxy.config.load import read_secret
 from proxy.config.mistake import Mistake
 from proxy.errors import POLICY_FAILED, POLICY_MALFORMED, POLICY_TOO_SLOW, POLICY_UNREACHABLE, Refused
 from proxy.policy.decision import UNDEFINED
+from proxy.policy.input import Inquiry
+from proxy.policy.reads import unknown_reads
+from proxy.policy.shown import Plan, Plans
 
 _HERE: Final = ("policy", "opa")
 # A built-in that fails is an error, so that `allow if not f(x)` does not permit when f does.
@@ -94,7 +97,8 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 class OPAEngine:
     """An OPA server as an engine."""
 
-    __slots__ = ("_client", "revision", "server")
+    __slots__ = ("_client", "_plans", "generation", "revision", "server")
+    instant = False
 
     def __init__(self, server: Server, context: ssl.SSLContext | None) -> None:
         url = parse_url(server.url)
@@ -102,6 +106,20 @@ class OPAEngine:
         self._client = _Client(context, host=host, port=url.port, token=server.token)
         self.server = server
         self.revision = f"opa:{server.url}"
+        self.generation: object = object()
+        self._plans = Plans(lambda path: unknown_reads(path, "is decided by a server"))
+
+    def plan(self, path: str) -> Plan:
+        """Return the plan of a rule of which nothing is known: the server owns the policy."""
+        return self._plans.of(path)
+
+    def document(self, inquiry: Inquiry, path: str) -> dict[str, Any]:
+        """Return the input for a rule. Raise Refused(INPUT_REFUSED)."""
+        return self.plan(path).build(inquiry)
+
+    def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
+        """Raise, for a server must be waited for."""
+        raise NotImplementedError
 
     async def evaluate(self, path: str, document: dict[str, Any]) -> object:
         """Return the value of a rule, or `UNDEFINED`. Raise what `Engine.evaluate` says."""

@@ -76,7 +76,14 @@ def test_the_document_holds_what_is_known_of_the_request() -> None:
             },
         },
         "source": {"address": "203.0.113.7", "port": 50123},
-        "time": {"now": "2024-11-24T11:19:00.250000Z", "unix_ns": 1732447140250000000},
+        "time": {
+            "now": "2024-11-24T11:19:00.250000Z",
+            "unix_ns": 1732447140250000000,
+            "minute_ns": 1732447140000000000,
+            "minute": 19,
+            "hour": 11,
+            "weekday": "Sunday",
+        },
     }
 
 
