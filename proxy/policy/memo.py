@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from sys import getsizeof
-from typing import Final, NamedTuple
+from typing import Final
 
 from proxy.policy.decision import Decision
 from proxy.policy.engine import Engine
 from proxy.policy.input import Inquiry
 from proxy.policy.record import Told
+from proxy.telemetry.metrics import Metrics
 
 Key = tuple[object, str, tuple[Hashable, ...]]  # generation, path, what tells requests apart
 
@@ -44,35 +45,26 @@ class Remembered:
         self.size = 0  # bytes, with the key
 
 
-class Counts(NamedTuple):
-    """What became of the questions so far."""
-
-    hits: int
-    misses: int
-    unmemoizable: int
-    evicted: int
-
-
 class Memory:
     """The table of a worker.
 
     Args:
         capacity: bytes that entries may take, all told; what was used longest ago goes first.
+        metrics: where it is counted what became of the questions.
     """
 
-    __slots__ = ("_entries", "bytes", "capacity", "evicted", "generation", "hits", "misses", "unmemoizable")
+    __slots__ = ("_entries", "_evicted", "_hits", "_misses", "bytes", "capacity", "generation", "unmemoizable")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, metrics: Metrics) -> None:
         self._entries: OrderedDict[Key, Remembered] = OrderedDict()
         self.capacity = capacity
         self.generation: object = None
         self.bytes = 0
-        self.hits = self.misses = self.unmemoizable = self.evicted = 0
-
-    @property
-    def counts(self) -> Counts:
-        """What became of the questions so far."""
-        return Counts(self.hits, self.misses, self.unmemoizable, self.evicted)
+        self._hits = metrics.decision_memory.of("hit")
+        self._misses = metrics.decision_memory.of("miss")
+        self._evicted = metrics.decision_memory.of("evicted")
+        self.unmemoizable = metrics.decision_memory.of("not_memoizable")
+        metrics.decision_memory_bytes.set_function(lambda: self.bytes)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -86,10 +78,10 @@ class Memory:
         """
         entry = self._entries.get(key)
         if entry is None or now >= entry.expires_at:
-            self.misses += 1
+            self._misses.value += 1
             return None
         self._entries.move_to_end(key)
-        self.hits += 1
+        self._hits.value += 1
         return entry
 
     def remember(self, key: Key, entry: Remembered) -> None:
@@ -111,7 +103,7 @@ class Memory:
     def _shrink(self) -> None:
         while self.bytes > self.capacity:
             self.bytes -= self._entries.popitem(last=False)[1].size
-            self.evicted += 1
+            self._evicted.value += 1
 
     def forget(self, generation: object) -> None:
         """Let everything go, for policy or data are others now; keys have their generation, so this is for the room."""
@@ -150,7 +142,7 @@ class Memo:
             self._renew()
         plan = engine.plan(path)
         if plan.reads.obstacle is not None:
-            self._memory.unmemoizable += 1
+            self._memory.unmemoizable.value += 1
             return None
         return self._generation, path, plan.tell(inquiry)
 

@@ -103,6 +103,15 @@ class Metrics:
             buckets=_DECISION_BUCKETS,
             registry=registry,
         ).of()
+        self.decision_memory = Counts(
+            "decision_memory",
+            "Questions of remembered decisions by what became of them, and remembered decisions that were evicted.",
+            "result",
+            registry=registry,
+        )
+        self.decision_memory_bytes = Gauge(
+            "ztproxy_decision_memory_bytes", "Bytes that remembered decisions take.", registry=registry
+        )
         self.refusals = counter("refusals", "Requests that were refused or failed, by the catalogue's code.", "code")
         self.records_dropped = counter("records_dropped", "Records that could not be written, by their type.", "type")
         self.reloads = counter("reloads", "Reloads of the configuration by result.", "result")
