@@ -208,7 +208,7 @@ _REQUEST: Final = Branch({
     "authority": _AUTHORITY,
     "path": _value("target.path", lambda inquiry: inquiry.target.path.decode("ascii")),
     "path_segments": _value("target.segments", lambda inquiry: list(inquiry.target.segments)),
-    "query": _value("target.query", _query),
+    "query": Field(_query, lambda inquiry: inquiry.target.query or None),
     "headers": Field(_all_headers, _spelled(_all_headers), _headers),
     "protocol": _PROTOCOL,
     "has_body": _BODY,

@@ -175,6 +175,7 @@ class _Compiler:
 
     def branch(self, branch: Branch, tree: Tree | None) -> Make:
         """Return what makes an object of the fields that are read."""
+        told, self.told = self.told, []
         names = branch.fields if tree is None else [name for name in tree if name in branch.fields]
         makes = [(name, self._make(branch.fields[name], None if tree is None else tree[name])) for name in names]
 
@@ -183,8 +184,10 @@ class _Compiler:
 
         present, lacking = branch.present, branch.lacking
         if present is None:
+            self.told = told + self.told
             return make
-        self.told.append(lambda inquiry: "" if present(inquiry) else None)
+        members = tuple([attrgetter(each) if isinstance(each, str) else each for each in self.told])
+        self.told = [*told, lambda inquiry: tuple([tell(inquiry) for tell in members]) if present(inquiry) else None]
         return lambda inquiry: make(inquiry) if present(inquiry) else lacking
 
     def _make(self, node: Field | Owned | Branch, tree: Tree | None) -> Make:
