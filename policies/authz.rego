@@ -1,66 +1,95 @@
 # The default policy: a request is permitted when one entry of its route's `allow` matches it.
 #
-# Its data is compiled from the config; `ztproxy policy export` writes both for an OPA server. In an entry each key that
-# the config leaves out is an empty list, and one that it names is a list of one requirement: `every` asks for it or for
-# nothing. Requirements are objects wherever a look-up can decide, because a look-up costs a tenth of a call.
+# Its data is compiled from the config; `ztproxy policy export` writes both for an OPA server. A route has its entries,
+# and beside them the values under which they are found, so that a request meets the few that may concern it and never
+# walks the list. In an entry each key that the config leaves out is an empty list, and one that it names is a list of
+# one requirement: `every` asks for it or for nothing. What the look-up has settled is no requirement any more.
 package ztproxy.authz
 
 import rego.v1
 
 decision := {"allow": true, "reasons": permitting} if {
-	permitting := [entry.name |
-		some entry in data.ztproxy.routes[input.route.name].allow
+	route := data.ztproxy.routes[input.route.name]
 
-		every methods in entry.methods {
-			methods[input.request.method]
-		}
-		every paths in entry.paths {
-			some path in paths
-			below(path)
-		}
+	# The address that the issuer vouches for, the token's subject, the certificate on the connection: one is never
+	# taken for another.
+	found := union({
+		{place | some place in route.always},
+		{place | some place in route.emails[input.principal.email]},
+		{place | some place in route.subjects[input.principal.id]},
+		{place | some group in input.principal.groups; some place in route.groups[group]},
+		{place | some place in route.workloads[input.peer.id]},
+		{place |
+			some prefix, places in route.prefixes[input.peer.trust_domain]
+			startswith(input.peer.id, prefix)
+			some place in places
+		},
+		{place | some place in far(route.far)},
+	})
+
+	permitting := [entry.name |
+		some nth in found
+		entry := route.allow[nth]
 
 		# An identity is an issuer and a subject: whatever an entry says of a user it says of these issuers' users.
 		every issuers in entry.issuers {
 			input.principal.kind == "user"
 			issuers[input.principal.issuer]
 		}
-		every users in entry.users {
-			some user in users
-			user.values[input.principal[user.field]]
+		every methods in entry.methods {
+			methods[input.request.method]
 		}
-		every groups in entry.groups {
-			some group in input.principal.groups
-			groups[group]
+
+		# Whole decoded segments; the last that must be there is one more where a pattern means what is below it alone.
+		every paths in entry.paths {
+			some path in paths[input.request.path_segments[0]]
+			input.request.path_segments[path.last]
+			every index, segment in path.segments {
+				input.request.path_segments[index] == segment
+			}
 		}
 		every key, wanted in entry.further {
 			holds(key, wanted)
 		}
 	]
 	permitting != []
+} else := {"allow": false, "reasons": ["route-not-open"]} if {
+	not data.ztproxy.routes[input.route.name]
 } else := {"allow": false, "reasons": [reason | some reason in refusing]}
 
-# Whole decoded segments; `least` is one more than the prefix where the pattern means what is below it alone.
-below(path) if {
-	count(input.request.path_segments) >= path.least
+# Where entries are found at a higher price, and only on the routes that have such ones.
+far(places) := union({
+	{place |
+		some name, values in places.claims
+		some value in listed(input.principal.claims[name])
+		some place in values[value]
+	},
+	{place |
+		parts := split(input.peer.id, "/")
+		some depth in places.below_depths
+		parts[depth]
+		some place in places.below[concat("/", [part | some index, part in parts; index < depth])]
+	},
+	{place |
+		segments := input.request.path_segments
+		some depth in places.path_depths
+		some place in places.paths[concat("/", [segment | some index, segment in segments; index < depth])]
+	},
+})
+
+# Whole decoded segments; the last that must be there is one more where a pattern means what is below it alone.
+reaches(paths) if {
+	some path in paths[input.request.path_segments[0]]
+	input.request.path_segments[path.last]
 	every index, segment in path.segments {
 		input.request.path_segments[index] == segment
 	}
 }
 
-# The certificate on the connection, never a token's subject.
-holds("workloads", wanted) if wanted.exact[input.peer.id]
+# `in` looks into objects too, so a claim that is no array becomes one.
+listed(claim) := claim if is_array(claim)
 
-holds("workloads", wanted) if {
-	some prefix in wanted.below
-	startswith(input.peer.id, prefix)
-}
-
-# Each claim that is named; of its values one is enough.
-holds("claims", wanted) if {
-	every name, values in wanted {
-		claimed(input.principal.claims[name], values)
-	}
-}
+listed(claim) := [claim] if not is_array(claim)
 
 holds("authenticated", wanted) if {
 	input.principal.kind == "user"
@@ -69,6 +98,28 @@ holds("authenticated", wanted) if {
 
 holds("authenticated", wanted) if input.peer.trust_domain == wanted.trust_domain
 
+holds("users", wanted) if wanted.emails[input.principal.email]
+
+holds("users", wanted) if wanted.subjects[input.principal.id]
+
+holds("groups", wanted) if {
+	some group in input.principal.groups
+	wanted[group]
+}
+
+holds("workloads", wanted) if wanted.exact[input.peer.id]
+
+holds("workloads", wanted) if strings.any_prefix_match(input.peer.id, wanted.below)
+
+# Each claim that is named; of its values one is enough.
+holds("claims", wanted) if {
+	every name, values in wanted {
+		some value in listed(input.principal.claims[name])
+		some other in values
+		value == other
+	}
+}
+
 holds("networks", wanted) if {
 	input.source.address != ""
 	some network in wanted
@@ -76,73 +127,38 @@ holds("networks", wanted) if {
 }
 
 holds("hours", wanted) if {
-	wanted.days[time.weekday([input.time.unix_ns, wanted.zone])]
-	[hour, minute, _] := time.clock([input.time.unix_ns, wanted.zone])
+	wanted.days[time.weekday([input.time.minute_ns, wanted.zone])]
+	[hour, minute, _] := time.clock([input.time.minute_ns, wanted.zone])
 	now := (hour * 60) + minute
 	now >= wanted.from
 	now < wanted.to
 }
 
-claimed(claim, values) if {
-	not is_array(claim)
-	some value in values
-	value == claim
-}
-
-# `in` looks into objects too, so what is no array does not come here.
-claimed(claim, values) if {
-	is_array(claim)
-	some value in values
-	value in claim
-}
-
-# Why no entry matched: every requirement of any entry that this request does not meet.
-refusing contains "route-not-open" if not data.ztproxy.routes[input.route.name]
-
-refusing contains "method-not-allowed" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some methods in entry.methods
-	not methods[input.request.method]
-}
-
-refusing contains "path-not-allowed" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some paths in entry.paths
-	count([path | some path in paths; below(path)]) == 0
-}
-
-refusing contains "not-a-user" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	count(entry.issuers) > 0
-	input.principal.kind != "user"
-}
-
-refusing contains "issuer-not-listed" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some issuers in entry.issuers
-	input.principal.kind == "user"
-	not issuers[input.principal.issuer]
-}
-
-refusing contains "user-not-listed" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some users in entry.users
-	count([user | some user in users; user.values[input.principal[user.field]]]) == 0
-}
-
-refusing contains "group-not-listed" if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some groups in entry.groups
-	count([group | some group in input.principal.groups; groups[group]]) == 0
-}
-
-refusing contains unmet[key] if {
-	some entry in data.ztproxy.routes[input.route.name].allow
-	some key, wanted in entry.further
-	not holds(key, wanted)
+# Why no entry matched: every requirement of any entry that this request does not meet. `asked` has the different ones
+# of a kind, where they are few; `told` has the reasons of the kinds of which there are too many to look at.
+refusing := union({
+	{unmet[kind] | some kind in asked.many},
+	{"method-not-allowed" | some methods in asked.methods; not methods[input.request.method]},
+	{"path-not-allowed" | some paths in asked.paths; not reaches(paths)},
+	{"not-a-user" | asked.issuers != []; input.principal.kind != "user"},
+	{"issuer-not-listed" |
+		input.principal.kind == "user"
+		some issuers in asked.issuers
+		not issuers[input.principal.issuer]
+	},
+	{unmet[kind] |
+		some kind, requirements in asked.further
+		some wanted in requirements
+		not holds(kind, wanted)
+	},
+}) if {
+	asked := data.ztproxy.routes[input.route.name].asked
 }
 
 unmet := {
+	"paths": "path-not-allowed",
+	"users": "user-not-listed",
+	"groups": "group-not-listed",
 	"workloads": "workload-not-listed",
 	"claims": "claim-not-listed",
 	"authenticated": "not-authenticated",

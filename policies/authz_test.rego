@@ -4,7 +4,7 @@ import data.ztproxy.authz
 import rego.v1
 
 # An entry as `ztproxy policy export` writes it, asking for nothing.
-anyone := {"name": "allow[0]", "methods": [], "paths": [], "issuers": [], "users": [], "groups": [], "further": {}}
+anyone := {"name": "allow[0]", "methods": [], "paths": [], "issuers": [], "further": {}}
 
 user := {
 	"kind": "user",
@@ -25,16 +25,33 @@ request := {
 	"request": {"method": "GET", "path_segments": ["api", "v1"]},
 	"route": {"name": "wiki"},
 	"source": {"address": "203.0.113.7"},
-	"time": {"unix_ns": 1732447140250000000},
+	"time": {"minute_ns": 1732447140000000000},
 }
 
 corp := {"issuers": [{"corp": true}]}
 
-# What the policy says of a request, changed so, on a route with one entry, changed so.
+# What the policy says of a request, changed so, on a route with one entry, changed so, that is always looked at.
 ask(changes, entry) := answer if {
-	routes := {"wiki": {"allow": [object.union(anyone, entry)]}}
+	whole := object.union(anyone, entry)
+	asked := {
+		"methods": whole.methods,
+		"paths": whole.paths,
+		"issuers": whole.issuers,
+		"further": {kind: [wanted] | some kind, wanted in whole.further},
+		"many": [],
+	}
+	answer := answer_of({"allow": [whole], "always": [0], "asked": asked}, changes)
+}
+
+answer_of(route, changes) := answer if {
+	routes := {"wiki": route}
 	answer := authz.decision with input as object.union(request, changes) with data.ztproxy.routes as routes
 }
+
+# The entries that a request, changed so, finds on a route where they are filed so.
+found(changes, filed) := answer_of(object.union(filed, {"allow": four}), changes).reasons
+
+four := [object.union(anyone, {"name": name}) | some name in ["0", "1", "2", "3"]]
 
 permitted := {"allow": true, "reasons": ["allow[0]"]}
 
@@ -49,40 +66,44 @@ test_a_method_that_is_listed if ask({}, {"methods": [{"GET": true, "HEAD": true}
 test_a_method_that_is_not if ask({}, {"methods": [{"POST": true}]}).reasons == ["method-not-allowed"]
 
 test_a_path_and_what_is_below_it if {
-	ask({}, {"paths": [[{"segments": ["api"], "least": 1}]]}) == permitted
-	ask({}, {"paths": [[{"segments": ["api", "v1"], "least": 2}]]}) == permitted
+	ask({}, {"paths": [{"api": [{"segments": ["api"], "last": 0}]}]}) == permitted
+	ask({}, {"paths": [{"api": [{"segments": ["api", "v1"], "last": 1}]}]}) == permitted
 }
 
 test_only_what_is_below_a_path if {
-	ask({}, {"paths": [[{"segments": ["api", "v1"], "least": 3}]]}).reasons == ["path-not-allowed"]
+	ask({}, {"paths": [{"api": [{"segments": ["api", "v1"], "last": 2}]}]}).reasons == ["path-not-allowed"]
 }
 
 test_a_path_beside_another if {
-	ask({}, {"paths": [[{"segments": ["ap"], "least": 1}]]}).reasons == ["path-not-allowed"]
+	ask({}, {"paths": [{"ap": [{"segments": ["ap"], "last": 0}]}]}).reasons == ["path-not-allowed"]
 }
 
 test_a_user_by_email if {
-	users := [[{"field": "email", "values": {"ana@example.org": true}}, {"field": "id", "values": {}}]]
-	ask({"principal": user}, object.union(corp, {"users": users})) == permitted
+	users := {"emails": {"ana@example.org": true}, "subjects": {}}
+	ask({"principal": user}, object.union(corp, {"further": {"users": users}})) == permitted
 }
 
 test_a_user_by_subject if {
-	users := [[{"field": "email", "values": {}}, {"field": "id", "values": {"user-1": true}}]]
-	ask({"principal": user}, object.union(corp, {"users": users})) == permitted
+	users := {"emails": {}, "subjects": {"user-1": true}}
+	ask({"principal": user}, object.union(corp, {"further": {"users": users}})) == permitted
 }
 
 test_a_user_of_another_issuer if {
-	users := [[{"field": "id", "values": {"user-1": true}}]]
+	users := {"emails": {}, "subjects": {"user-1": true}}
 	stranger := object.union(user, {"issuer": "partner"})
-	ask({"principal": stranger}, object.union(corp, {"users": users})).reasons == ["issuer-not-listed"]
+	entry := object.union(corp, {"further": {"users": users}})
+	ask({"principal": stranger}, entry).reasons == ["issuer-not-listed"]
 }
 
 test_nobody_is_no_user if ask({}, corp).reasons == ["not-a-user"]
 
-test_a_group if ask({"principal": user}, object.union(corp, {"groups": [{"engineering": true}]})) == permitted
+test_a_group if {
+	ask({"principal": user}, object.union(corp, {"further": {"groups": {"engineering": true}}})) == permitted
+}
 
 test_no_group_of_these if {
-	ask({"principal": user}, object.union(corp, {"groups": [{"hr": true}]})).reasons == ["group-not-listed"]
+	entry := object.union(corp, {"further": {"groups": {"hr": true}}})
+	ask({"principal": user}, entry).reasons == ["group-not-listed"]
 }
 
 test_every_claim_that_is_named if {
@@ -128,4 +149,60 @@ test_hours_of_a_zone if {
 	ask({}, {"further": {"hours": window}}) == permitted
 	ask({}, {"further": {"hours": object.union(window, {"zone": "UTC"})}}).reasons == ["outside-hours"]
 	ask({}, {"further": {"hours": object.union(window, {"days": {"Sunday": false}})}}).reasons == ["outside-hours"]
+}
+
+test_an_entry_is_found_by_who_asks if {
+	filed := {
+		"always": [3],
+		"emails": {"ana@example.org": [0], "bob@example.org": [1]},
+		"subjects": {"user-2": [1], "user-1": [2]},
+		"groups": {"engineering": [0, 2], "hr": [1]},
+	}
+	found({"principal": user}, filed) == ["0", "2", "3"]
+	found({}, filed) == ["3"]
+}
+
+test_an_address_is_no_subject_and_a_subject_no_address if {
+	odd := object.union(user, {"id": "bob@example.org", "email": "user-2"})
+	filed := {"always": [3], "emails": {"bob@example.org": [0]}, "subjects": {"user-2": [1]}}
+	found({"principal": odd}, filed) == ["3"]
+}
+
+test_an_entry_is_found_by_the_certificate if {
+	filed := {
+		"workloads": {runner.id: [0]},
+		"prefixes": {
+			"example.org": {"spiffe://example.org/ns/ci/": [1], "spiffe://example.org/ns/circus/": [2]},
+			"partner.example": {"spiffe://example.org/": [3]},
+		},
+	}
+	found({"peer": runner}, filed) == ["0", "1"]
+	found({"peer": runner, "principal": user}, filed) == ["0", "1"]
+	found({"principal": object.union(user, {"id": runner.id})}, object.union(filed, {"always": [3]})) == ["3"]
+}
+
+test_an_entry_is_found_by_the_length_of_a_certificates_id if {
+	far := {
+		"below_depths": [5, 7],
+		"below": {"spiffe://example.org/ns/ci": [1], runner.id: [2], "spiffe://example.org/ns": [3]},
+	}
+	found({"peer": runner}, {"far": far}) == ["1"]
+}
+
+test_an_entry_is_found_by_a_claim if {
+	far := {"claims": {"department": {"finance": [0], "hr": [1]}, "amr": {"hwk": [2], "otp": [3]}}}
+	found({"principal": user}, {"far": far}) == ["0", "2"]
+}
+
+test_an_entry_is_found_by_a_path if {
+	far := {"path_depths": [1, 2, 3], "paths": {"api": [0], "api/v1": [1], "v1": [2], "api/v1/x": [3]}}
+	found({}, {"far": far}) == ["0", "1"]
+}
+
+test_of_too_many_requirements_the_kind_is_told if {
+	asked := {"methods": [], "paths": [], "issuers": [], "further": {}, "many": ["users", "paths"]}
+	answer_of({"allow": [], "asked": asked}, {}) == {
+		"allow": false,
+		"reasons": ["path-not-allowed", "user-not-listed"],
+	}
 }

@@ -1,148 +1,46 @@
 """What a route's `allow` means: the data that it becomes for the default policy, and what is wrong with it.
 
-It knows the config and the shape that `policies/authz.rego` reads. It decides nothing: that is Rego's, so that the
-embedded engine and an OPA server give the same answer of the same data.
+It knows the config; what an entry becomes is in `requirements`, and how it is found in `lookups`. It decides nothing:
+that is Rego's, so that the embedded engine and an OPA server give the same answer of the same data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from zoneinfo import available_timezones
 
 from proxy.config.listening import asks_for_certificates
 from proxy.config.mistake import Location, Mistake, did_you_mean
-from proxy.config.schema import Allow, Config, Hours, Network, Route
+from proxy.config.schema import Allow, Config, Hours, Route
 from proxy.http.h1 import METHODS
 from proxy.http.target import compile_path
 from proxy.identity.spiffe import parse_pattern
+from proxy.policy.lookups import compile_entries
+from proxy.policy.requirements import USER_KEYS, issuers_of, names_a_user, requirements
 
-_DAYS = {
-    "mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday",
-    "fri": "Friday", "sat": "Saturday", "sun": "Sunday",
-}  # fmt: skip
-_USER_KEYS = ("users", "groups", "claims", "issuers")
 _DEFAULT_DECISION = "ztproxy/authz/decision"
-_SUBJECT_KEYS = (*_USER_KEYS, "workloads", "authenticated", "anyone")
-
-_MAPPED_PREFIX = 96  # RFC 4291 section 2.5.5.2
+_SUBJECT_KEYS = (*USER_KEYS, "workloads", "authenticated", "anyone")
 
 
 def route_data(config: Config) -> dict[str, Any]:
-    """Return the data of the default policy, from the root: `data.ztproxy.routes[NAME].allow`.
+    """Return the data of the default policy, from the root: `data.ztproxy.routes[NAME]`.
 
     An entry that `allow_mistakes` objects to is left out: it would open what nobody wrote.
     """
     routes = {}
     for route in config.routes:
         if route.allow is not None:
-            routes[route.name] = {"allow": [*_entries(route, config)]}
+            entries = dict(_entries(route, config))
+            routes[route.name] = compile_entries([*entries], [*entries.values()])
     return {"ztproxy": {"routes": routes}}
 
 
-def _entries(route: Route, config: Config) -> Iterator[dict[str, Any]]:
+def _entries(route: Route, config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     for index, entry in enumerate(route.allow or ()):
         if not any(mistake.severity == "error" for mistake in _entry_mistakes(entry, route, config, ())):
-            yield _compiled(f"allow[{index}]", entry, route, config)
-
-
-def _compiled(name: str, entry: Allow, route: Route, config: Config) -> dict[str, Any]:
-    """Return an entry's data: a key that it leaves out is an empty list, any other a list of one requirement."""
-    return {
-        "name": name,
-        "methods": [_methods(entry.methods)] if entry.methods else [],
-        "paths": [[*map(_path, entry.paths)]] if entry.paths else [],
-        "issuers": [_set(_issuers(entry, route, config))] if _asks_for_user(entry) else [],
-        "users": [_users(entry.users)] if entry.users else [],
-        "groups": [_set(entry.groups)] if entry.groups else [],
-        "further": _further(entry, route, config),
-    }
-
-
-def _further(entry: Allow, route: Route, config: Config) -> dict[str, Any]:
-    further: dict[str, Any] = {}
-    if entry.workloads:
-        further["workloads"] = _workloads(entry.workloads)
-    if entry.claims:
-        further["claims"] = {name: [*values] for name, values in entry.claims.items()}
-    if entry.authenticated:
-        issuers = route.authenticate.issuers or config.identity.issuers
-        further["authenticated"] = {"issuers": _set(issuers), "trust_domain": config.trust_domain}
-    if entry.networks:
-        further["networks"] = [str(_plain(network)) for network in entry.networks]
-    if entry.hours:
-        further["hours"] = _hours(entry.hours)
-    return further
-
-
-def _asks_for_user(entry: Allow) -> bool:
-    return any(getattr(entry, key) for key in _USER_KEYS)
-
-
-def _issuers(entry: Allow, route: Route, config: Config) -> Iterable[str]:
-    """Return whose users an entry means: those of its own issuers, else of its route's, else of all."""
-    return entry.issuers or route.authenticate.issuers or config.identity.issuers
-
-
-def _set(values: Iterable[str]) -> dict[str, bool]:
-    return dict.fromkeys(values, True)
-
-
-def _methods(methods: Iterable[str]) -> dict[str, bool]:
-    listed = _set(methods)
-    if "GET" in listed:
-        listed["HEAD"] = True  # RFC 9110 section 9.3.2: the same answer without its content
-    return listed
-
-
-def _path(pattern: str) -> dict[str, Any]:
-    segments, below = compile_path(pattern)
-    return {"segments": [*segments], "least": len(segments) + below}
-
-
-def _users(users: Iterable[str]) -> list[dict[str, Any]]:
-    """Return e-mails and subjects apart: a subject that looks like an e-mail is none that anybody vouched for."""
-    emails = _set(_email(user) for user in users if "@" in user)
-    subjects = _set(user for user in users if "@" not in user)
-    return [{"field": "email", "values": emails}, {"field": "id", "values": subjects}]
-
-
-def _email(address: str) -> str:
-    """Return an address as the principal has it: the domain in lower case, what stands before it untouched."""
-    local, _, domain = address.rpartition("@")
-    return f"{local}@{domain.lower()}"
-
-
-def _workloads(patterns: Iterable[str]) -> dict[str, Any]:
-    parsed = [parse_pattern(pattern) for pattern in patterns]
-    return {
-        "exact": _set(str(pattern.id) for pattern in parsed if not pattern.below),
-        "below": [f"{pattern.id}/" for pattern in parsed if pattern.below],
-    }
-
-
-def _plain(network: Network) -> Network:
-    """Return a network of IPv4 addresses wrapped in IPv6 as one of IPv4; `input.plain_address` unwraps the address."""
-    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    if mapped is None or network.prefixlen < _MAPPED_PREFIX:
-        return network
-    return IPv4Network((mapped, network.prefixlen - _MAPPED_PREFIX))
-
-
-def _hours(hours: Hours) -> dict[str, Any]:
-    return {
-        "days": _set(_DAYS[day] for day in hours.days),
-        "from": _minutes(hours.from_),
-        "to": _minutes(hours.to),
-        "zone": hours.zone,
-    }
-
-
-def _minutes(clock: str) -> int:
-    hour, minute = clock.split(":")
-    return int(hour) * 60 + int(minute)
+            yield f"allow[{index}]", requirements(entry, route, config)
 
 
 def asks_for_user(route: Route, config: Config) -> bool:
@@ -154,7 +52,7 @@ def asks_for_user(route: Route, config: Config) -> bool:
         return False
     if _has_own_policy(config) and not _is_exported(route, config):
         return True
-    return any(_asks_for_user(entry) or entry.authenticated for entry in route.allow or ())
+    return any(names_a_user(entry) or entry.authenticated for entry in route.allow or ())
 
 
 def _has_own_policy(config: Config) -> bool:
@@ -187,7 +85,7 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
         yield Mistake(at, f"must say whom it allows: one of {', '.join(_SUBJECT_KEYS)}")
     elif entry.anyone and len(subjects) > 1:
         yield Mistake((*at, "anyone"), f"must not stand beside {subjects[0]}: it is everybody")
-    if _asks_for_user(entry):
+    if names_a_user(entry):
         yield from _user_mistakes(entry, route, config, at)
     yield from _address_mistakes(entry.users or (), (*at, "users"))
     yield from _domain_mistakes(entry, route, config, (*at, "users"))
@@ -202,7 +100,7 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
 
 
 def _user_mistakes(entry: Allow, route: Route, config: Config, at: Location) -> Iterator[Mistake]:
-    key = next(key for key in _USER_KEYS if getattr(entry, key))
+    key = next(key for key in USER_KEYS if getattr(entry, key))
     own, of_route = entry.issuers, route.authenticate.issuers
     if not config.identity.issuers:
         yield Mistake((*at, key), "asks for a user, and identity.issuers has no issuer")
@@ -226,7 +124,7 @@ def _address_mistakes(users: Iterable[str], at: Location) -> Iterator[Mistake]:
 
 
 def _domain_mistakes(entry: Allow, route: Route, config: Config, at: Location) -> Iterator[Mistake]:
-    issuers = [config.identity.issuers.get(name) for name in _issuers(entry, route, config)]
+    issuers = [config.identity.issuers.get(name) for name in issuers_of(entry, route, config)]
     domains: set[str] = set()
     for issuer in issuers:
         if issuer is None or not issuer.email_domains:

@@ -215,7 +215,7 @@ def test_export_replaces_what_it_wrote_before(tmp_path: Path) -> None:
     route = CONFIG["routes"][0] | {"allow": [{"anyone": True}]}  # type: ignore[index]
     assert _run("export", "-c", _config(tmp_path, routes=[route]), tmp_path).exit_code == 0
     [entry] = json.loads((tmp_path / "data.json").read_text())["ztproxy"]["routes"]["wiki"]["allow"]
-    assert entry["groups"] == []
+    assert entry["issuers"] == []
 
 
 def test_export_of_a_config_with_mistakes_writes_nothing(tmp_path: Path) -> None:

@@ -34,9 +34,18 @@ def _policy() -> Any:
 
 
 def _engine(settled: Config) -> Any:
+    return _loaded(route_data(settled))
+
+
+def _loaded(data: dict[str, Any]) -> Any:
     engine = _policy().clone()
-    engine.add_data(route_data(settled))
+    engine.add_data(data)
     return engine
+
+
+def _route(data: dict[str, Any]) -> dict[str, Any]:
+    route: dict[str, Any] = data["ztproxy"]["routes"]["wiki"]
+    return route
 
 
 def _decide(engine: Any, inquiry: Inquiry) -> dict[str, Any]:
@@ -207,13 +216,18 @@ def test_a_route_without_data_is_closed(route: str) -> None:
     assert _reasons([{"anyone": True}], ask(route=route)) == ["route-not-open"]
 
 
-@pytest.mark.parametrize("missing", ["methods", "paths", "issuers", "users", "groups", "further"])
-def test_data_that_lacks_a_key_permits_nothing(missing: str) -> None:
+@pytest.mark.parametrize("missing", ["name", "methods", "paths", "issuers", "further"])
+def test_an_entry_that_lacks_a_key_permits_nothing(missing: str) -> None:
     data = route_data(config({"anyone": True}))
-    del data["ztproxy"]["routes"]["wiki"]["allow"][0][missing]
-    engine = _policy().clone()
-    engine.add_data(data)
-    assert not _decide(engine, ask())["allow"]
+    del _route(data)["allow"][0][missing]
+    assert not _decide(_loaded(data), ask())["allow"]
+
+
+@pytest.mark.parametrize("missing", ["allow", "always"])
+def test_a_route_that_lacks_a_key_permits_nothing(missing: str) -> None:
+    data = route_data(config({"anyone": True}))
+    del _route(data)[missing]
+    assert not _decide(_loaded(data), ask())["allow"]
 
 
 def test_an_issuer_of_the_route_is_meant_where_an_entry_names_none() -> None:
@@ -490,7 +504,7 @@ def test_what_can_never_match_is_a_warning(entry: dict[str, Any], path: str, rul
     [mistake] = allow_mistakes(settled)
     assert (mistake.path, mistake.severity) == (f"routes[0].allow[0].{path}", "warning")
     assert rule in mistake.rule
-    assert len(route_data(settled)["ztproxy"]["routes"]["wiki"]["allow"]) == 1
+    assert len(_route(route_data(settled))["allow"]) == 1
 
 
 PAIR = {"certificate": "/etc/ztproxy/edge.pem", "key": "/etc/ztproxy/edge.key"}
@@ -519,7 +533,7 @@ def test_workloads_where_no_certificate_can_be_shown_are_a_warning(
     settled = config({"workloads": [CI.id]}, {"groups": ["x"]}, listeners=listeners, route={"listeners": named})
     told = [(mistake.path, mistake.severity) for mistake in allow_mistakes(settled)]
     assert told == ([("routes[0].allow[0].workloads", "warning")] if warned else [])
-    assert len(route_data(settled)["ztproxy"]["routes"]["wiki"]["allow"]) == 2
+    assert len(_route(route_data(settled))["allow"]) == 2
 
 
 def _vouched(**domains: list[str]) -> dict[str, Any]:
@@ -600,7 +614,7 @@ def test_all_mistakes_are_found_at_once() -> None:
 
 def test_an_entry_with_a_mistake_opens_nothing() -> None:
     data = route_data(config({"methods": ["GET"]}, {"anyone": True, "paths": ["api"]}, {"groups": ["x"]}))
-    assert [entry["name"] for entry in data["ztproxy"]["routes"]["wiki"]["allow"]] == ["allow[2]"]
+    assert [entry["name"] for entry in _route(data)["allow"]] == ["allow[2]"]
 
 
 @pytest.mark.parametrize(
