@@ -110,6 +110,18 @@ def forwarding_fields(
     return fields
 
 
+def way_fields(remote: str, scheme: str, authority: str) -> Headers:
+    """Return the part of `forwarding_fields` that is the same for all requests of a client that is no trusted proxy.
+
+    Args:
+        remote, scheme, authority: as of `forwarding_fields`.
+    """
+    fields = forwarding_fields(
+        [], remote=remote, scheme=scheme, authority=authority, request_id="", trace=("", ""), header="x-forwarded-for"
+    )
+    return [field for field in fields if field[0] not in (b"x-request-id", b"traceparent")]
+
+
 def request_id_of(forwarded: Headers) -> str | None:
     """Return a trusted proxy's request ID if it is one token of at most 128 characters."""
     values = [value for name, value in forwarded if name == b"x-request-id"]

@@ -323,13 +323,19 @@ class ResponseHeadParser:
         return head
 
 
-def encode_request(method: bytes, origin_form: bytes, headers: Headers) -> bytes:
+def encode_request(method: bytes, origin_form: bytes, host: bytes, fields: bytes) -> bytes:
     """Return a request head, always of HTTP/1.1.
+
+    Args:
+        fields: what `encode_fields` gave, without Host.
 
     Raises:
         Refused: INTERNAL_ERROR, a field would end its line.
     """
-    return _encode(method + b" " + origin_form + b" HTTP/1.1", headers)
+    lines = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, origin_form, host)
+    if lines.count(b"\n") != 2 or lines.count(b"\r") != 2 or b"\0" in lines:
+        raise Refused(INTERNAL_ERROR, "a field must not hold cr, lf or nul")
+    return b"%b%b\r\n" % (lines, fields)
 
 
 def encode_response(status: int, reason: bytes, headers: Headers) -> bytes:
@@ -338,14 +344,22 @@ def encode_response(status: int, reason: bytes, headers: Headers) -> bytes:
     Raises:
         Refused: INTERNAL_ERROR, a field would end its line.
     """
-    return _encode(b"HTTP/1.1 %d %b" % (status, reason), headers)
+    return encode_fields(headers, b"HTTP/1.1 %d %b" % (status, reason)) + b"\r\n"
 
 
-def _encode(line: bytes, headers: Headers) -> bytes:
-    lines = [line, *map(b": ".join, headers)]
+def encode_fields(headers: Headers, first: bytes = b"") -> bytes:
+    """Return fields as they stand in a head, each with its line's end.
+
+    Args:
+        first: the line before them, if there is one.
+
+    Raises:
+        Refused: INTERNAL_ERROR, a field would end its line.
+    """
+    lines = [*map(b": ".join, headers)] if not first else [first, *map(b": ".join, headers)]
     # The last gate: whatever made a value, no value makes a line.
     text = b"".join(lines)
     if b"\n" in text or b"\r" in text or b"\0" in text:
         raise Refused(INTERNAL_ERROR, "a field must not hold cr, lf or nul")
-    lines += (b"", b"")
+    lines.append(b"")
     return b"\r\n".join(lines)

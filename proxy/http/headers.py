@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import TypeVar
 
 from proxy.errors import FRAMING_REFUSED, Refused
-from proxy.http.message import Headers
+from proxy.http.message import Block, Headers, RequestHead
 
 V = TypeVar("V")
 
@@ -180,6 +180,16 @@ def clean_request(headers: Headers) -> tuple[Headers, Headers]:
     if named:
         kept = [pair for pair in kept if pair[0] not in named]
     return kept, forwarded
+
+
+def clean_head(head: RequestHead) -> Block:
+    """Return what passes of a request's fields, `authorization` left out; heads that share a block are cleaned once."""
+    block = head.block
+    if block.passing is None:
+        kept, block.forwarded = clean_request(head.headers)
+        block.passing = [field for field in kept if field[0] != b"authorization"]
+        block.passes_authorization = len(block.passing) != len(kept)
+    return block
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:

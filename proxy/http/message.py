@@ -38,15 +38,17 @@ class Block:
     """What is worked out of a head's fields, once for all heads that have the same: a client mostly repeats itself.
 
     Attributes:
-        passing, forwarded: what `headers.clean_request` makes of the fields, `authorization` left out.
+        passing, forwarded: what `headers.clean_head` makes of the fields, `authorization` left out.
+        passes_authorization: whether that would pass as well.
         wire: the passing fields as bytes, each with its line's end.
         told: what the room that writes records makes of them.
     """
 
-    __slots__ = ("forwarded", "passing", "told", "wire")
+    __slots__ = ("forwarded", "passes_authorization", "passing", "told", "wire")
 
     def __init__(self) -> None:
         self.passing: Headers | None = None
+        self.passes_authorization = False
         self.forwarded: Headers = []
         self.wire: bytes | None = None
         self.told: object = None
@@ -86,7 +88,7 @@ class RequestHead:
 
 @dataclass(slots=True)
 class ResponseHead:
-    """A parsed response head (RFC 9112 section 4); interim (1xx) ones too. Shared by answers whose heads are the same."""
+    """A parsed response head (RFC 9112 section 4), interim (1xx) ones too; shared by answers that have the same."""
 
     status: int
     reason: bytes
@@ -94,7 +96,7 @@ class ResponseHead:
     headers: Headers
     framing: Framing = NO_BODY
     keep_alive: bool = True
-    passing: Headers | None = field(default=None, compare=False, repr=False)  # what `headers.clean_response` leaves
+    wire: bytes | None = field(default=None, compare=False, repr=False)  # what an unedited answer begins with
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header field; `name` is lower-case."""
@@ -115,6 +117,7 @@ class Target:
         segments: the path's segments decoded once; `/` is `("",)`, `/a/` is `("a", "")`, `*` is `()`.
         encoded_slash: a segment holds `%2F`, which is kept as those three characters in `segments`.
         found: what was found for it, and in which table.
+        told: what the room that writes records makes of it.
     """
 
     host: str
@@ -124,6 +127,7 @@ class Target:
     segments: tuple[str, ...] = field(default=())
     encoded_slash: bool = False
     found: tuple[object, object] | None = field(default=None, compare=False, repr=False)
+    told: object = field(default=None, compare=False, repr=False)
 
     @property
     def origin_form(self) -> bytes:

@@ -56,7 +56,7 @@ class Peer:
     expires_at: float
     certificate: CertificateFacts
     kind: Literal["workload"] = "workload"
-    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Principal:
         method: `bearer`, `mtls` or `none`.
         authenticated_at: POSIX seconds (`auth_time`, else `iat`), or None.
         expires_at: POSIX seconds after which it is nobody; infinity for anonymous.
-        derived: what other rooms make of it, each under its own name: it is worked out once, and goes with the principal.
+        derived: what other rooms make of it, each under its own name: it is worked out once, and goes with it.
     """
 
     kind: Literal["user", "workload", "anonymous"]
@@ -87,7 +87,7 @@ class Principal:
     method: Literal["bearer", "mtls", "none"] = "none"
     authenticated_at: float | None = None
     expires_at: float = float("inf")
-    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 ANONYMOUS = Principal(kind="anonymous", id="")

@@ -1,7 +1,7 @@
-"""The decision record: OPA's decision-log format, whole enough to replay another policy against it, without secrets.
+"""What must not be in a decision record, and where records go.
 
-It knows the input's shape and which names are secret. It knows no policy and no socket; the writer belongs to
-`telemetry/records`. Envoy's shape is left out, for `input.envoy_shape` makes it again of what is here.
+It knows which names are secret and what a credential looks like. It knows no policy and no socket; the writer belongs
+to `telemetry/records`, the record's shape to `record`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
 
 from proxy.errors import DECISION_LOG_UNAVAILABLE, Refused
-from proxy.policy.decision import UNDEFINED
 from proxy.telemetry.records import RecordsUnavailable, Writer
 
 ERASED: Final = "erased"
@@ -60,60 +59,14 @@ def erase_query(text: str) -> str:
     return _CREDENTIAL.sub(ERASED, "".join(pieces))
 
 
-def decision_record(
-    document: Mapping[str, Any],
-    *,
-    decision_id: str,
-    path: str,
-    result: object,
-    revision: str,
-    timestamp: str,
-    evaluation_ns: int,
-    failure: Refused | None = None,
-) -> dict[str, Any]:
-    """Return the record of one decision.
+def without_secrets(value: Any, erased: list[str], at: str) -> Any:
+    """Return a JSON value without what is secret by name or by form.
 
     Args:
-        document: the input in our own shape.
-        decision_id: names the record in the access record.
-        path: the rule that was asked, such as `ztproxy/authz/decision`.
-        result: what the engine answered; `UNDEFINED` where it answered nothing.
-        revision: of policy and data.
-        timestamp: RFC 3339.
-        evaluation_ns: nanoseconds that the evaluation took.
-        failure: why the request was refused, unless it was permitted.
+        erased: gets a pointer (RFC 6901) to everything that was left out or changed.
+        at: the pointer to the value.
     """
-    erased: list[str] = []
-    record: dict[str, Any] = {
-        "type": "decision",
-        "decision_id": decision_id,
-        "path": path,
-        "input": _without_secrets(document, erased),
-        "bundles": {"policy": {"revision": revision}},
-        "metrics": {"timer_rego_query_eval_ns": evaluation_ns},
-        "timestamp": timestamp,
-        "erased": erased,
-    }
-    if result is not UNDEFINED:
-        # Headers that policy sets may carry a credential for the upstream, or a cookie.
-        record["result"] = _value(result, erased, "/result")
-    if failure is not None:
-        record["error"] = {"code": failure.row.code, "message": failure.detail}
-    return record
-
-
-def _without_secrets(document: Mapping[str, Any], erased: list[str]) -> dict[str, Any]:
-    out = dict(document)
-    request = dict(document["request"])
-    if "headers" in request:
-        request["headers"] = _object(request["headers"], erased, "/input/request/headers")
-    if request.get("query"):
-        request["query"] = _query(request["query"], erased, "/input/request/query")
-    out["request"] = request
-    principal = document.get("principal")
-    if principal and principal["claims"]:
-        out["principal"] = {**principal, "claims": _object(principal["claims"], erased, "/input/principal/claims")}
-    return out
+    return _value(value, erased, at)
 
 
 def _query(text: str, erased: list[str], at: str) -> str:
@@ -166,16 +119,21 @@ class DecisionLog:
         """Whether a permit waits for its record."""
         return self._required
 
-    def write(self, record: dict[str, Any]) -> None:
+    @property
+    def wanted(self) -> bool:
+        """Whether a record is written anywhere."""
+        return self._writer is not None
+
+    def write(self, line: bytes) -> None:
         """Queue a record; one that is lost is counted."""
         if self._writer is not None:
-            self._writer.write(record)
+            self._writer.write_line(line, "decision")
 
-    async def write_through(self, record: dict[str, Any]) -> None:
+    async def write_through(self, line: bytes) -> None:
         """Return once the record is written. Raise Refused(DECISION_LOG_UNAVAILABLE)."""
         if self._writer is None:
             raise Refused(DECISION_LOG_UNAVAILABLE, "decision_log.required needs a decision log")
         try:
-            await self._writer.write_through(record)
+            await self._writer.write_through(line, "decision")
         except RecordsUnavailable as unavailable:
             raise Refused(DECISION_LOG_UNAVAILABLE, str(unavailable)) from None

@@ -18,15 +18,18 @@ from proxy.errors import (
     POLICY_MALFORMED,
     POLICY_PANICKED,
     POLICY_TOO_SLOW,
+    POLICY_UNDEFINED,
     STEP_UP_REQUIRED,
     Refused,
 )
 from proxy.identity.principal import Principal
-from proxy.policy.audit import DecisionLog, decision_record
-from proxy.policy.decision import UNDEFINED, Decision, StepUp, parse_decision
+from proxy.policy.audit import DecisionLog
+from proxy.policy.decision import Decision, StepUp, parse_decision
 from proxy.policy.engine import Engine
-from proxy.policy.input import ENVOY_KEYS, SCHEMA, Inquiry, build_input, rfc3339
+from proxy.policy.input import Inquiry
+from proxy.policy.memo import Key, Memo, Remembered
 from proxy.policy.permit import Permit, _issue
+from proxy.policy.record import Spelling, Told, told_headers, told_result, told_target
 from proxy.policy.scalars import find_fault
 from proxy.telemetry.metrics import Metrics
 
@@ -58,22 +61,17 @@ class Denied(Refused):
 class _Case:
     """What is known of a decision under way; its record is written from here however it ends."""
 
-    __slots__ = ("began", "document", "evaluation_ns", "inquiry", "path", "result", "source")
+    __slots__ = ("began", "decision", "evaluation_ns", "inquiry", "key", "path", "result", "source")
 
     def __init__(self, inquiry: Inquiry, path: str) -> None:
         self.inquiry = inquiry
         self.path = path
         self.source = "evaluated"
         self.began = time.perf_counter_ns()
-        self.document: dict[str, Any] | None = None
         self.evaluation_ns = 0
-        self.result: object = UNDEFINED
-
-    def seen(self) -> dict[str, Any]:
-        """Return the input in our own shape, or as much as names the request where it could not be built."""
-        if self.document is None:
-            return {"schema": SCHEMA, "request": {"id": self.inquiry.request_id}, "route": {"name": self.inquiry.route}}
-        return {key: value for key, value in self.document.items() if key not in ENVOY_KEYS}
+        self.key: Key | None = None
+        self.result: Told | None = None
+        self.decision: Decision | None = None
 
 
 class Authorizer:
@@ -81,18 +79,43 @@ class Authorizer:
 
     Args:
         engine: what evaluates.
+        memo: the decisions that are remembered.
         deadline: seconds that an evaluation may take.
         record: where each decision's record goes.
         metrics: where it is counted.
     """
 
-    __slots__ = ("_deadline", "_engine", "_metrics", "_record")
+    __slots__ = ("_deadline", "_engine", "_memo", "_metrics", "_record", "_spelling")
 
-    def __init__(self, engine: Engine, *, deadline: float, record: DecisionLog, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, memo: Memo, *, deadline: float, record: DecisionLog, metrics: Metrics) -> None:
         self._engine = engine
+        self._memo = memo
         self._deadline = deadline
         self._record = record
         self._metrics = metrics
+        self._spelling = Spelling(engine.revision)
+
+    def authorize_now(self, inquiry: Inquiry, path: str) -> Permit | None:
+        """Return the permit for a request if that takes no waiting; None: `authorize` must be asked.
+
+        A decision that is remembered takes none, nor does an engine in this process. A record that must be written
+        first does.
+
+        Args, Raises: as of `authorize`.
+        """
+        if self._record.required:
+            return None
+        case = _Case(inquiry, path)
+        try:
+            if not self._recall(case):
+                if not self._engine.instant:
+                    return None
+                self._conclude(case, self._engine.evaluate_now(path, self._shown(case)))
+            decision = _verdict(case)
+        except BaseException as error:
+            raise self._close(case, error) from None
+        self._record.write(self._account(case, None))
+        return _issue(decision, inquiry.decision_id, inquiry.route)
 
     async def authorize(self, inquiry: Inquiry, path: str) -> Permit:
         """Return the permit for a request.
@@ -107,19 +130,14 @@ class Authorizer:
         """
         case = _Case(inquiry, path)
         try:
-            decision = await self._evaluate(case)
-        except Refused as refused:
-            self._close(case, refused)
-            raise
-        except TimeoutError:
-            raise self._close(case, Refused(POLICY_TOO_SLOW, "the evaluation passed its deadline")) from None
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
-            self._close(case, Refused(CLIENT_GONE, "the request ended before it was decided"))
-            raise
-        except Exception as error:
-            raise self._close(case, Refused(POLICY_FAILED, type(error).__name__)) from error
-        except BaseException as error:  # a Rust panic is no Exception, and must not pass as an answer either
-            raise self._close(case, Refused(POLICY_PANICKED, type(error).__name__)) from None
+            if not self._recall(case):
+                document = self._shown(case)
+                async with asyncio.timeout(self._deadline):
+                    result = await self._engine.evaluate(path, document)
+                self._conclude(case, result)
+            decision = _verdict(case)
+        except BaseException as error:
+            raise self._close(case, error) from None
         return await self._permit(case, decision)
 
     async def permit_preflight(self, inquiry: Inquiry) -> Permit:
@@ -127,63 +145,101 @@ class Authorizer:
         case = _Case(inquiry, "")
         case.source = "preflight"
         try:
-            case.document = build_input(inquiry)
+            told_headers(inquiry), told_target(inquiry.target)
         except Refused as refused:
-            self._close(case, refused)
-            raise
-        case.result = {"allow": True, "reasons": list(_PREFLIGHT.reasons)}
+            raise self._close(case, refused) from None
+        case.result = told_result({"allow": True, "reasons": list(_PREFLIGHT.reasons)})
         return await self._permit(case, _PREFLIGHT)
 
-    async def _evaluate(self, case: _Case) -> Decision:
-        """Ask the engine; return a decision that allows, and raise for every other one."""
-        case.document = build_input(case.inquiry)
-        began = time.perf_counter_ns()
-        try:
-            async with asyncio.timeout(self._deadline):
-                case.result = await self._engine.evaluate(case.path, case.document)
-        finally:
-            case.evaluation_ns = time.perf_counter_ns() - began
+    def _recall(self, case: _Case) -> bool:
+        """Take a remembered decision; say whether there is one.
+
+        Raises:
+            Refused: INPUT_REFUSED; what is remembered is of requests that are text throughout.
+        """
+        inquiry = case.inquiry
+        told_headers(inquiry)
+        told_target(inquiry.target)
+        key = case.key = self._memo.key(inquiry, case.path)
+        if key is None:
+            return False
+        remembered = self._memo.recall(key, inquiry.time)
+        if remembered is None:
+            return False
+        case.source, case.decision, case.result = "remembered", remembered.decision, remembered.result
+        return True
+
+    def _shown(self, case: _Case) -> dict[str, Any]:
+        """Return what the engine is shown; the evaluation begins now."""
+        document = self._engine.document(case.inquiry, case.path)
+        case.evaluation_ns = -time.perf_counter_ns()
+        return document
+
+    def _conclude(self, case: _Case, result: object) -> None:
+        """Read what the engine answered, and remember it."""
+        case.evaluation_ns += time.perf_counter_ns()
         if case.evaluation_ns > self._deadline * 1e9:
+            case.result = told_result(result) if find_fault(result) is None else None
             raise Refused(POLICY_TOO_SLOW, f"the evaluation took {case.evaluation_ns // 1_000_000} ms")
-        if type(case.result) is dict and (fault := find_fault(case.result)) is not None:
-            case.result = UNDEFINED  # the record could not be written either
-            raise Refused(POLICY_MALFORMED, f"the decision's {fault}")
-        decision = parse_decision(case.result)
-        if not decision.allow:
-            raise Denied(_denial(decision), decision)
-        if decision.require is not None and not satisfies(case.inquiry.principal, decision.require, case.inquiry.time):
-            raise Denied(_step_up(decision.require, decision), decision)
-        return decision
+        if type(result) is dict and (fault := find_fault(result)) is not None:
+            raise Refused(POLICY_MALFORMED, f"the decision's {fault}")  # which no record can tell
+        case.result = told_result(result)
+        decision = case.decision = parse_decision(result)
+        if case.key is not None:
+            principal, peer = case.inquiry.principal, case.inquiry.peer
+            expires = principal.expires_at if peer is None else min(principal.expires_at, peer.expires_at)
+            self._memo.remember(case.key, Remembered(decision, case.result), expires)
 
     async def _permit(self, case: _Case, decision: Decision) -> Permit:
         permit = _issue(decision, case.inquiry.decision_id, case.inquiry.route)
-        record = self._account(case, None)
+        line = self._account(case, None)
         if self._record.required:
-            await self._record.write_through(record)
+            await self._record.write_through(line)
         else:
-            self._record.write(record)
+            self._record.write(line)
         return permit
 
-    def _close(self, case: _Case, refused: Refused) -> Refused:
-        """Record a refusal and return it."""
+    def _close(self, case: _Case, error: BaseException) -> BaseException:
+        """Record why a request is not permitted; return what is raised for it."""
+        if case.evaluation_ns < 0:
+            case.evaluation_ns += time.perf_counter_ns()
+        refused = error if isinstance(error, Refused) else _failure(error)
         self._record.write(self._account(case, refused))
-        return refused
+        return error if isinstance(error, _ENDINGS) else refused
 
-    def _account(self, case: _Case, refused: Refused | None) -> dict[str, Any]:
+    def _account(self, case: _Case, refused: Refused | None) -> bytes:
         """Count a decision and return its record."""
         result = "allow" if refused is None else _RESULTS.get(refused.row.code, "error")
         self._metrics.decisions.of(case.inquiry.route, result, case.source).inc()
         self._metrics.decision_duration_seconds.observe((time.perf_counter_ns() - case.began) / 1e9)
-        return decision_record(
-            case.seen(),
-            decision_id=case.inquiry.decision_id,
-            path=case.path,
-            result=case.result,
-            revision=self._engine.revision,
-            timestamp=rfc3339(case.inquiry.time),
-            evaluation_ns=case.evaluation_ns,
-            failure=refused,
-        )
+        if not self._record.wanted:
+            return b""
+        return self._spelling.line(case.inquiry, case.path, case.result, case.evaluation_ns, refused)
+
+
+# What ends a request from outside is raised as it is.
+_ENDINGS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+def _failure(error: BaseException) -> Refused:
+    """Return the refusal that an error of an evaluation is."""
+    if isinstance(error, TimeoutError):
+        return Refused(POLICY_TOO_SLOW, "the evaluation passed its deadline")
+    if isinstance(error, _ENDINGS):
+        return Refused(CLIENT_GONE, "the request ended before it was decided")
+    if isinstance(error, Exception):
+        return Refused(POLICY_FAILED, type(error).__name__)
+    return Refused(POLICY_PANICKED, type(error).__name__)  # a Rust panic is no Exception, and no answer either
+
+
+def _verdict(case: _Case) -> Decision:
+    """Return a decision that allows, and raise for every other one."""
+    decision, inquiry = case.decision, case.inquiry
+    if decision is None or not decision.allow:
+        raise _denied(decision)
+    if decision.require is not None and not satisfies(inquiry.principal, decision.require, inquiry.time):
+        raise Denied(_step_up(decision.require, decision), decision)
+    return decision
 
 
 _ACR_VALUE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # separated by spaces, as a scope's are (RFC 6749 section 3.3)
@@ -207,6 +263,12 @@ def satisfies(principal: Principal, require: StepUp, now: float) -> bool:
         if signed_in is None or not -_CLOCK_SKEW <= now - signed_in <= require.max_age:
             return False
     return not require.acr or principal.claims.get("acr") in require.acr
+
+
+def _denied(decision: Decision | None) -> Refused:
+    if decision is None:
+        return Refused(POLICY_UNDEFINED, "policy must be defined for the request")
+    return Denied(_denial(decision), decision)
 
 
 def _denial(decision: Decision) -> Refused:

@@ -47,7 +47,8 @@ async def write_answer(
     outcome.status, outcome.answered = answer.status, True
     outcome.bytes_out += len(body)
     downstream.write(encode_response(answer.status, answer.reason, fields) + body)
-    await downstream.drain()
+    if downstream.congested:
+        await downstream.drain()
     if unread:
         await linger(downstream)
 

@@ -1,7 +1,12 @@
-"""One downstream connection: who is at its other end, and one coroutine that serves its requests in order.
+"""One downstream connection: who is at its other end, and one task that serves its requests in order.
 
 Who you are is settled here, once a connection and again whenever the snapshot changes; what you may do is decided in
 `exchange`, once a request.
+
+Most requests need no task: their head comes whole and without a body, who asks and what policy says is remembered, an
+upstream connection is idle, and its answer is the one thing to wait for. Such an exchange is run by hand, from the
+callback that brings the head and from the one that brings the answer, while the task rests. Where it must wait for
+anything else it says `become_task`, and the task carries on the very same coroutine.
 """
 
 from __future__ import annotations
@@ -9,14 +14,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import types
+from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from proxy import errors
 from proxy.config import schema
 from proxy.errors import Refused
-from proxy.http.h1 import HeadLimits, RequestHeadParser
-from proxy.http.message import RequestHead
+from proxy.http import forwarding
+from proxy.http.h1 import HeadLimits, RequestHeadParser, encode_fields
+from proxy.http.message import BodyKind, RequestHead
 from proxy.identity.principal import Peer
 from proxy.identity.spiffe import SpiffeID, parse_pattern
 from proxy.identity.svid import verify_svid
@@ -26,7 +35,8 @@ from proxy.server.route import Router
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot
 from proxy.server.tasks import Tasks
-from proxy.transport.stream import Stream, StreamTimeout
+from proxy.telemetry.access import way
+from proxy.transport.stream import FOREVER, Stream, StreamTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,15 @@ class Standing:
     router: Router
 
 
+Exchanging = Coroutine[bool | None, None, bool]
+
+
+@types.coroutine
+def _carry_on(exchange: Exchanging) -> Generator[Any, Any, bool]:
+    """Go on, in a task, with an exchange that was begun without one."""
+    return (yield from exchange.__await__())
+
+
 class Connection(Stream):
     """A client's connection.
 
@@ -56,11 +75,18 @@ class Connection(Stream):
 
     __slots__ = (
         "_busy",
+        "_exchange",
+        "_left",
+        "_over",
+        "_parser",
+        "_resting",
         "_served",
         "_settled_for",
+        "_told_way",
+        "_work",
+        "direct",
         "id",
         "listener",
-        "loop",
         "remote",
         "remote_port",
         "retiring",
@@ -71,6 +97,7 @@ class Connection(Stream):
         "task",
         "tasks",
         "tls_version",
+        "told_of",
     )
 
     def __init__(
@@ -85,10 +112,21 @@ class Connection(Stream):
         self.runtime = runtime
         self.listener = listener
         self.tasks = tasks
-        self.loop = loop
         self.id = os.urandom(8).hex()
         self.remote, self.remote_port = remote
+        self.told_of = way(self.id, listener.name, self.remote)
+        self._told_way: tuple[str, bytes] | None = None
         self.task: asyncio.Task[None] | None = None
+
+        # Requests in their order.
+        limits = runtime.snapshot.config.limits
+        self._parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))
+        self._left = limits.requests_per_connection
+        self._resting = False  # the task waits for the first byte of a head
+        self._exchange: Exchanging | None = None  # the one that is run by hand
+        self.direct = False  # it runs, at this moment
+        self._work: RequestHead | Refused | Exchanging | None = None  # for the task
+        self._over = False
 
         # Settled when the transport is there, and again for each new snapshot.
         self.scheme = "http"
@@ -102,11 +140,101 @@ class Connection(Stream):
         self._busy = False
         self._served = False  # a request has been answered: until then a client counts on being heard
 
+    # --- called by the event loop
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what arrived; begin at once with a request that is all there, if the task rests."""
+        if not self._resting or self._filler is None or self._filler.done():
+            super().data_received(data)
+            return
+        self._resting = False
+        self.buffer += data
+        try:
+            head = self._parser.parse(self.buffer)
+        except Refused as refused:
+            self._hand_over(refused)
+            return
+        if head is None:
+            self._wake()
+        elif head.framing.kind is BodyKind.NONE and not self.buffer:
+            self._read_by = FOREVER
+            self._admit()
+            self._exchange = Exchange(self).serve(head)
+            self.resume()
+        else:
+            self._hand_over(head)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange under way: nobody is there to read its answer."""
         super().connection_lost(exc)
-        if self.task is not None and self._busy:
+        if self._exchange is not None:
+            self.throw(asyncio.CancelledError())
+        elif self.task is not None and self._busy:
             self.task.cancel()
+
+    # --- an exchange that is run by hand
+
+    def resume(self) -> None:
+        """Run the exchange until it waits for its upstream, needs the task, or ends."""
+        self._run(None)
+
+    def throw(self, error: BaseException) -> None:
+        """Run it so with an exception where it waits."""
+        self._run(error)
+
+    def _run(self, error: BaseException | None) -> None:
+        exchange = self._exchange
+        assert exchange is not None
+        self.direct = True
+        try:
+            needs_task = exchange.send(None) if error is None else exchange.throw(error)
+        except StopIteration as ended:
+            self._exchange = None
+            self._ended(ended.value)
+        except asyncio.CancelledError:
+            self._exchange = None
+            self._ended(goes_on=False)
+        else:
+            if needs_task:
+                self._exchange = None
+                self._hand_over(exchange)
+        finally:
+            self.direct = False
+
+    def _ended(self, goes_on: bool) -> None:
+        self._busy, self._served = False, True
+        if goes_on and not self.buffer and not self.eof and not self.retiring:
+            self._resting = True
+            self._read_by = self.loop.time() + self.patience
+            return
+        self._over = not goes_on
+        self._wake()
+
+    def _hand_over(self, work: RequestHead | Refused | Exchanging) -> None:
+        self._work = work
+        self._wake()
+
+    def _wake(self) -> None:
+        self._fresh = True
+        self._wake_filler()
+
+    def _wake_filler(self) -> None:
+        """Wake the task, unless what comes is for it to read when the exchange has ended."""
+        if self._exchange is None:
+            super()._wake_filler()
+
+    @types.coroutine
+    def become_task(self) -> Generator[bool, None, None]:
+        """Go on in the connection's task: what follows may wait for anything."""
+        if self.direct:
+            yield True
+
+    async def drain(self, ends_at: float = FOREVER) -> None:
+        """Wait until the client has taken enough of what was written, as every stream does, in the task."""
+        await self.become_task()
+        await super().drain(ends_at)
+
+    # --- the task
 
     def retire(self) -> None:
         """Close when the request under way, or the first one, has been answered."""
@@ -130,6 +258,8 @@ class Connection(Stream):
             self.close()
             await self.wait_closed()
         finally:
+            if self._exchange is not None:
+                self.throw(asyncio.CancelledError())
             self._busy = False
             self.abort()
 
@@ -138,41 +268,66 @@ class Connection(Stream):
             self.scheme, self.tls_version, self.server_name = "https", tls.version(), requested_name(tls)
         limits = self.runtime.snapshot.config.limits
         self.patience = limits.idle
-        parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))
         wait = limits.request_head
-        for remaining in range(limits.requests_per_connection, 0, -1):
-            head = await self._next_head(parser, wait, limits.request_head)
-            if head is None:
-                return
-            self._busy = True
-            self.retiring = self.retiring or remaining == 1
-            self._settle(self.runtime.snapshot)
-            if not await Exchange(self).serve(head):
+        while (work := await self._next(wait, limits.request_head)) is not None:
+            if isinstance(work, RequestHead | Refused):
+                self._admit()
+                goes_on = await Exchange(self).serve(work)
+            else:
+                goes_on = await _carry_on(work)
+            if not goes_on:
                 return
             self._busy, self._served = False, True
             wait = limits.idle
             if self.buffer:
                 await asyncio.sleep(0)  # a client that pipelines gets one request a turn of the loop
 
-    async def _next_head(
-        self, parser: RequestHeadParser, wait: float, head_wait: float
-    ) -> RequestHead | Refused | None:
-        """Return the next request's head, the refusal that its bytes earn, or None at the end of the connection."""
-        deadline = self.loop.time() + (head_wait if self.buffer else wait)
+    async def _next(self, wait: float, head_wait: float) -> RequestHead | Refused | Exchanging | None:
+        """Return the next request's head, the refusal that its bytes earn, or an exchange to carry on.
+
+        None: the connection is at its end.
+        """
         begun = bool(self.buffer)
+        deadline = self.loop.time() + (head_wait if begun else wait)
         try:
-            while (head := parser.parse(self.buffer)) is None:
-                if self._may_leave:
+            while True:
+                if (work := self._work) is not None:
+                    self._work = None
+                    return work
+                if self._over:
                     return None
-                if not await self.fill(deadline):
+                if (head := self._parser.parse(self.buffer)) is not None:
+                    return head
+                if self._may_leave:
                     return None
                 if not begun and self.buffer:
                     begun, deadline = True, self.loop.time() + head_wait
+                self._resting = not begun
+                if not await self.fill(deadline):
+                    return None
         except StreamTimeout:
             return Refused(errors.HEAD_TIMEOUT, f"a head must come within {head_wait:g} s") if begun else None
         except Refused as refused:
             return refused
-        return head
+        finally:
+            self._resting = False
+
+    def _admit(self) -> None:
+        """Begin with one more request."""
+        self._busy = True
+        self._left -= 1
+        self.retiring = self.retiring or self._left <= 0
+        snapshot = self.runtime.snapshot
+        if snapshot is not self._settled_for:
+            self._settle(snapshot)
+
+    def way_of(self, authority: str) -> bytes:
+        """Return what upstreams are told of the way here, as fields; spelled once for each authority in turn."""
+        told = self._told_way
+        if told is None or told[0] != authority:
+            fields = encode_fields(forwarding.way_fields(self.remote, self.scheme, authority))
+            told = self._told_way = authority, fields
+        return told[1]
 
     # --- who is at the other end
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http import forwarding, respond
-from proxy.http.headers import PREFLIGHT, clean_request
+from proxy.http.h1 import encode_fields
+from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
 from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
@@ -30,8 +31,8 @@ from proxy.server.answer import explained, write_answer
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
 from proxy.server.route import Route
-from proxy.server.runtime import fresh_ids
-from proxy.telemetry.access import access_record
+from proxy.telemetry import access
+from proxy.telemetry.access import access_line
 from proxy.transport.stream import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
@@ -47,14 +48,16 @@ class Exchange:
         "_forwarded",
         "_head",
         "_headers",
-        "_ids",
+        "_inquiry",
         "_principal",
         "_request_id",
         "_route",
         "_snapshot",
         "_source",
+        "_span",
         "_started",
         "_target",
+        "_trace",
         "connection",
         "outcome",
     )
@@ -64,8 +67,7 @@ class Exchange:
         self._snapshot = connection.runtime.snapshot  # taken once, used to the end
         self._started = time.time()
         self._began = time.perf_counter()  # uvloop's clock ticks in milliseconds
-        self._ids = fresh_ids()
-        self._request_id = self._ids.request
+        self._request_id, self._decision_id, self._trace, self._span = connection.runtime.ids.fresh()
 
         # What is learnt on the way, for the record.
         self._head: RequestHead | None = None
@@ -75,7 +77,7 @@ class Exchange:
         self._headers: Headers = []
         self._forwarded: Headers = []
         self._source = connection.remote
-        self._decision_id: str | None = None
+        self._inquiry: Inquiry | None = None
         self.outcome = Outcome()
 
     async def serve(self, head: RequestHead | Refused) -> bool:
@@ -117,15 +119,30 @@ class Exchange:
                 raise Refused(errors.HOST_REFUSED, "a redirect must have a host to go to")
             await self._write(respond.redirect(308, f"https://{target.host}{_text(target)}", self._request_id))
             return
-        principal = await self._identify(head, route)
+        peer = self.connection.proven_peer(self._started)
+        principal = self._snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started)
+        if principal is None:
+            await self.connection.become_task()
+            principal = await self._snapshot.authenticator.authenticate(
+                head, route.config.authenticate, peer, self._started
+            )
+        self._principal = principal
+        self._add_credentials(head, route, principal)
         if route.cluster is None:
             await self._write(self._redirect(route, target, head))
             return
-        if route.config.cors.preflight == "upstream" and head.is_preflight:
+        if head.method == b"OPTIONS" and route.config.cors.preflight == "upstream" and head.is_preflight:
             await self._forward_preflight(head, target, route)
             return
-        permit = await self._decide(head, target, route, principal)
-        await self._forward(head, target, route, principal, self.connection.standing.peer, permit)
+        inquiry = self._inquire(head, target, route, principal)
+        try:
+            permit = self._snapshot.authorizer.authorize_now(inquiry, route.decision)
+            if permit is None:
+                await self.connection.become_task()
+                permit = await self._snapshot.authorizer.authorize(inquiry, route.decision)
+        except Refused as refused:
+            raise explained(refused, route, principal) from refused
+        await self._forward(head, target, route, principal, peer, permit)
 
     # --- where to
 
@@ -133,10 +150,15 @@ class Exchange:
         connection, limits = self.connection, self._snapshot.config.limits
         if connection.runtime.in_flight > limits.in_flight:
             raise Refused(errors.OVERLOADED, f"more than {limits.in_flight} requests are in flight")
-        hosts = head.values(b"host")
-        target = self._target = parse_target(head.method, head.target, hosts, head.version)
-        self._headers, forwarded = clean_request(head.headers)
-        self._believe(forwarded)
+        target = head.goes_to
+        if target is None:
+            target = parse_target(head.method, head.target, head.values(b"host"), head.version)
+        self._target = target
+        block = clean_head(head)
+        assert block.passing is not None
+        self._headers = block.passing
+        if connection.standing.trusted:
+            self._believe(block.forwarded)
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
         connection.require_same_setting(target.host, self._snapshot.server_tls.get(connection.listener.name))
@@ -144,7 +166,7 @@ class Exchange:
             if not connection.standing.router.knows(target.host):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target
-        route = self._route = connection.standing.router.match(target.host, target.segments)
+        route = self._route = connection.standing.router.route_of(target)
         if route is None:
             raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host and path")
         if target.encoded_slash and route.config.encoded_slashes == "refuse":
@@ -153,11 +175,10 @@ class Exchange:
 
     def _believe(self, forwarded: Headers) -> None:
         """Take forwarding and trace fields from a trusted proxy, and from nobody else."""
-        listener = self.connection.listener
-        if listener.trusted_proxies is None or not self.connection.standing.trusted:
+        trusted = self.connection.listener.trusted_proxies
+        if trusted is None:
             return
         self._forwarded = forwarded
-        trusted = listener.trusted_proxies
         self._source = forwarding.source_of(forwarded, trusted.header, self._source, trusted.networks)
         self._request_id = forwarding.request_id_of(forwarded) or self._request_id
 
@@ -169,52 +190,36 @@ class Exchange:
 
     # --- who
 
-    async def _identify(self, head: RequestHead, route: Route) -> Principal:
-        peer = self.connection.proven_peer(self._started)
-        authenticator, rules = self._snapshot.authenticator, route.config.authenticate
-        principal = authenticator.recall(head, rules, peer, self._started)
-        if principal is None:
-            principal = await authenticator.authenticate(head, rules, peer, self._started)
-        self._principal = principal
-        self._remove_credentials(route, principal)
-        return principal
-
-    def _remove_credentials(self, route: Route, principal: Principal) -> None:
+    def _add_credentials(self, head: RequestHead, route: Route, principal: Principal) -> None:
         """Pass `Authorization` on only where it is not ours and the route says so."""
         rules = route.config.authenticate
-        if rules.header == "proxy-authorization" or (rules.pass_ and principal.method != "bearer"):
-            return
-        self._headers = [field for field in self._headers if field[0] != b"authorization"]
+        passes = rules.header == "proxy-authorization" or (rules.pass_ and principal.method != "bearer")
+        if passes and head.block.passes_authorization:
+            self._headers = self._headers + [field for field in head.headers if field[0] == b"authorization"]
 
     # --- whether
 
-    async def _decide(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Permit:
-        inquiry = self._inquiry(head, target, route, principal)
-        try:
-            return await self._snapshot.authorizer.authorize(inquiry, route.decision)
-        except Refused as refused:
-            raise explained(refused, route, principal) from refused
-
-    def _inquiry(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Inquiry:
-        connection, self._decision_id = self.connection, self._ids.decision
-        return Inquiry(
-            head=head,
-            headers=self._headers,
-            target=target,
-            principal=principal,
-            peer=connection.standing.peer,
-            route=route.name,
-            labels=route.config.labels,
-            listener=connection.listener.name,
-            tls_version=connection.tls_version,
-            sni=connection.server_name,
-            source=self._source,
-            source_port=connection.remote_port if self._source == connection.remote else 0,  # another host's is unknown
-            time=self._started,
-            request_id=self._request_id,
-            decision_id=self._ids.decision,
-            scheme=connection.scheme,
+    def _inquire(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Inquiry:
+        connection = self.connection
+        inquiry = self._inquiry = Inquiry(
+            head,
+            self._headers,
+            target,
+            principal,
+            connection.standing.peer,
+            route.name,
+            route.config.labels,
+            connection.listener.name,
+            connection.tls_version,
+            connection.server_name,
+            self._source,
+            connection.remote_port if self._source == connection.remote else 0,  # another host's is unknown
+            self._started,
+            self._request_id,
+            self._decision_id,
+            connection.scheme,
         )
+        return inquiry
 
     # --- the upstream
 
@@ -222,43 +227,67 @@ class Exchange:
         self, head: RequestHead, target: Target, route: Route, principal: Principal, peer: Peer | None, permit: Permit
     ) -> None:
         assert route.cluster is not None
-        await Forwarding(
-            connection=self.connection,
-            head=head,
-            target=target,
-            route=route,
-            permit=permit,
-            fields=edited(self._headers, route, permit) + self._told(route, target, principal, peer),
-            limits=self._snapshot.config.limits,
-            outcome=self.outcome,
-            ends_at=self.connection.loop.time() + route.config.timeouts.lifetime,
-        ).run(route.cluster)
+        connection, decision = self.connection, permit.decision
+        if decision.headers or decision.request_headers_to_remove or route.remove_request:
+            fields = encode_fields(edited(self._headers, route, permit))
+        else:
+            fields = self._passing(head)
+        fields += self._told(route, target, principal, peer)
+        ends_at = connection.loop.time() + route.config.timeouts.lifetime
+        limits = self._snapshot.config.limits
+        await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome, ends_at).run(
+            route.cluster
+        )
+
+    def _passing(self, head: RequestHead) -> bytes:
+        """Return the fields that pass, unedited, as bytes."""
+        block = head.block
+        if self._headers is not block.passing:
+            return encode_fields(self._headers)
+        if block.wire is None:
+            block.wire = encode_fields(self._headers)
+        return block.wire
 
     async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
         """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""
         self._headers = [field for field in self._headers if field[0] in PREFLIGHT]
-        permit = await self._snapshot.authorizer.permit_preflight(self._inquiry(head, target, route, ANONYMOUS))
+        inquiry = self._inquire(head, target, route, ANONYMOUS)
+        await self.connection.become_task()
+        permit = await self._snapshot.authorizer.permit_preflight(inquiry)
         await self._forward(head, target, route, ANONYMOUS, None, permit)
 
-    def _told(self, route: Route, target: Target, principal: Principal, peer: Peer | None) -> Headers:
+    def _told(self, route: Route, target: Target, principal: Principal, peer: Peer | None) -> bytes:
         """Return what the upstream is told of the way of a request and of who makes it."""
         connection, rules = self.connection, route.config.headers
-        trusted = connection.listener.trusted_proxies
-        fields = forwarding.forwarding_fields(
+        if self._forwarded:
+            fields = encode_fields(self._way(target.authority))
+        else:
+            fields = b"%bx-request-id: %b\r\ntraceparent: 00-%b-%b-00\r\n" % (
+                connection.way_of(target.authority),
+                self._request_id.encode(),
+                self._trace.encode(),
+                self._span.encode(),
+            )
+        if rules.identity and principal.kind != "anonymous":
+            fields += _identity(principal)
+        if rules.client_certificate != "none":
+            certificate = peer.certificate if peer is not None else None
+            fields += encode_fields(
+                forwarding.client_certificate_fields(rules.client_certificate, self._forwarded, certificate)
+            )
+        return fields
+
+    def _way(self, authority: str) -> Headers:
+        connection, trusted = self.connection, self.connection.listener.trusted_proxies
+        return forwarding.forwarding_fields(
             self._forwarded,
             remote=connection.remote,
             scheme=connection.scheme,
-            authority=target.authority,
+            authority=authority,
             request_id=self._request_id,
-            trace=(self._ids.trace, self._ids.span),
+            trace=(self._trace, self._span),
             header=trusted.header if trusted is not None else "x-forwarded-for",
         )
-        if rules.identity and principal.kind != "anonymous":
-            fields += forwarding.identity_fields(principal.id, principal.email, principal.groups)
-        if rules.client_certificate != "none":
-            certificate = peer.certificate if peer is not None else None
-            fields += forwarding.client_certificate_fields(rules.client_certificate, self._forwarded, certificate)
-        return fields
 
     # --- the proxy's own answers
 
@@ -301,31 +330,39 @@ class Exchange:
         connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
         if self._snapshot.access is None:
             return
-        self._snapshot.access.write(
-            access_record(
-                started=self._started,
-                request_id=self._request_id,
-                connection_id=connection.id,
-                listener=connection.listener.name,
-                source=self._source,
-                method=method.decode("ascii"),
-                host=target.host if target is not None else "",
-                path=_path(head, target),
-                protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
-                route=name or None,
-                principal=self._principal or ANONYMOUS,
-                peer=connection.standing.peer,
-                status=outcome.status,
-                code=outcome.code,
-                detail=outcome.detail,
-                decision_id=self._decision_id,
-                upstream=route.cluster.name if route is not None and route.cluster is not None else None,
-                endpoint=outcome.endpoint,
-                bytes_in=outcome.bytes_in,
-                bytes_out=outcome.bytes_out,
-                duration=duration,
-            )
+        way = connection.told_of if self._source == connection.remote else None
+        line = access_line(
+            started=self._started,
+            request_id=self._request_id,
+            way=way or access.way(connection.id, connection.listener.name, self._source),
+            method=method.decode("ascii"),
+            host=target.host if target is not None else "",
+            path=_path(head, target),
+            protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
+            route=name,
+            principal=self._principal or ANONYMOUS,
+            peer=connection.standing.peer,
+            status=outcome.status,
+            code=outcome.code,
+            detail=outcome.detail,
+            decision_id=self._decision_id if self._inquiry is not None else None,
+            upstream=route.cluster.name if route is not None and route.cluster is not None else "",
+            endpoint=outcome.endpoint,
+            bytes_in=outcome.bytes_in,
+            bytes_out=outcome.bytes_out,
+            duration=duration,
         )
+        self._snapshot.access.write_line(line, "access")
+
+
+def _identity(principal: Principal) -> bytes:
+    """Return the fields that tell the upstream who is calling, as bytes; spelled once for each principal."""
+    fields: bytes | None = principal.derived.get("fields")
+    if fields is None:
+        fields = principal.derived["fields"] = encode_fields(
+            forwarding.identity_fields(principal.id, principal.email, principal.groups)
+        )
+    return fields
 
 
 def _path(head: RequestHead | None, target: Target | None) -> str:

@@ -7,13 +7,12 @@ answer, the method is idempotent, and no body was read (RFC 9110 section 9.2.2).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http.body import BodyReader
-from proxy.http.h1 import ResponseHeadParser, encode_request, encode_response
+from proxy.http.h1 import ResponseHeadParser, encode_fields, encode_request, encode_response
 from proxy.http.headers import clean_response
 from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
 from proxy.policy.permit import Permit
@@ -41,26 +40,49 @@ def edited(fields: Headers, route: Route, permit: Permit) -> Headers:
     return edit(edit(fields, removed, decision.headers), route.remove_request, route.set_request)
 
 
-@dataclass(slots=True)
 class Forwarding:
     """One permitted request.
 
     Args:
-        fields: what the upstream gets of header fields, Host and framing left out.
+        fields: what the upstream gets of header fields, as bytes, Host and framing left out.
         ends_at: `loop.time()` seconds at which the exchange has lasted its lifetime.
-        answer_by: the same, at which the head of the answer must have come.
     """
 
-    connection: Connection
-    head: RequestHead
-    target: Target
-    route: Route
-    permit: Permit
-    fields: Headers
-    limits: Limits
-    outcome: Outcome
-    ends_at: float
-    answer_by: float = FOREVER
+    __slots__ = (
+        "_answer_by",
+        "_connection",
+        "_ends_at",
+        "_fields",
+        "_head",
+        "_limits",
+        "_outcome",
+        "_permit",
+        "_route",
+        "_target",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        head: RequestHead,
+        target: Target,
+        route: Route,
+        permit: Permit,
+        fields: bytes,
+        limits: Limits,
+        outcome: Outcome,
+        ends_at: float,
+    ) -> None:
+        self._connection = connection
+        self._head = head
+        self._target = target
+        self._route = route
+        self._permit = permit
+        self._fields = fields
+        self._limits = limits
+        self._outcome = outcome
+        self._ends_at = ends_at
+        self._answer_by = FOREVER  # the same, at which the head of the answer must have come
 
     async def run(self, cluster: Cluster) -> None:
         """Forward the request and relay its answer.
@@ -69,17 +91,21 @@ class Forwarding:
             Refused: what the upstream did, or what the client's body did.
             StreamClosed, StreamTimeout: the client's side.
         """
-        self.connection.patience = self.route.config.timeouts.idle
-        upload = self._open_body()
-        self._add_framing()
-        repeatable = upload is None and self.head.method in _IDEMPOTENT
+        connection = self._connection
+        connection.patience = self._route.config.timeouts.idle
+        upload = None if self._head.framing.kind is BodyKind.NONE else self._open_body()
+        repeatable = upload is None and self._head.method in _IDEMPOTENT
         fresh = False
         while True:
-            upstream = await cluster.acquire(self.permit, fresh=fresh)
+            upstream = None if fresh else cluster.take(self._permit)
+            if upstream is None:
+                await connection.become_task()
+                upstream = await cluster.acquire(self._permit, fresh=fresh)
             if upstream.reused and not upstream.is_quiet:
                 upstream.pool.release(upstream, reusable=False)
                 fresh = True  # nothing was sent: any request may go over another connection
                 continue
+            upstream.driver = connection
             reusable = False
             try:
                 reusable = await self._converse(upstream, upload)
@@ -90,58 +116,54 @@ class Forwarding:
                 fresh = True
                 continue
             finally:
+                upstream.driver = None
                 upstream.pool.release(upstream, reusable=reusable)
             return
 
     # --- the request
 
-    def _open_body(self) -> Upload | None:
-        framing = self.head.framing
-        if framing.kind is BodyKind.NONE:
-            return None
-        self.outcome.body = BodyReader(
+    def _open_body(self) -> Upload:
+        framing = self._head.framing
+        chunked = framing.kind is BodyKind.CHUNKED
+        declared = (b"transfer-encoding", b"chunked") if chunked else (b"content-length", b"%d" % framing.length)
+        self._fields += encode_fields([declared])
+        self._outcome.body = BodyReader(
             framing,
-            limit=self.limits.body,
-            overhead=self.limits.chunk_overhead,
+            limit=self._limits.body,
+            overhead=self._limits.chunk_overhead,
             malformed=errors.FRAMING_REFUSED,
             too_large=errors.BODY_TOO_LARGE,
         )
         return Upload(
-            self.connection,
-            self.outcome.body,
-            chunked=framing.kind is BodyKind.CHUNKED,
-            limits=self.limits,
-            idle=self.route.config.timeouts.idle,
-            ends_at=self.ends_at,
-            outcome=self.outcome,
+            self._connection,
+            self._outcome.body,
+            chunked=chunked,
+            limits=self._limits,
+            idle=self._route.config.timeouts.idle,
+            ends_at=self._ends_at,
+            outcome=self._outcome,
         )
 
-    def _add_framing(self) -> None:
-        framing = self.head.framing
-        if framing.kind is BodyKind.LENGTH:
-            self.fields.append((b"content-length", b"%d" % framing.length))
-        elif framing.kind is BodyKind.CHUNKED:
-            self.fields.append((b"transfer-encoding", b"chunked"))
-
     def _request(self, upstream: UpstreamConnection) -> bytes:
-        endpoint = upstream.pool.endpoint
-        host = endpoint.authority if self.route.config.rewrite.host == "upstream" else self.target.authority
-        path = _stripped(self.target, self.route.strip)
-        return encode_request(self.head.method, path, [(b"host", host.encode("ascii")), *self.fields])
+        target = self._target
+        host = upstream.pool.endpoint.authority if self._route.config.rewrite.host == "upstream" else target.authority
+        return encode_request(
+            self._head.method, _stripped(target, self._route.strip), host.encode("ascii"), self._fields
+        )
 
     async def _converse(self, upstream: UpstreamConnection, upload: Upload | None) -> bool:
         """Send the request and relay the answer; return whether the upstream connection can be used again."""
-        self.outcome.endpoint = str(upstream.pool.endpoint)
-        upstream.patience = self.route.config.timeouts.idle
+        self._outcome.endpoint = upstream.pool.endpoint.name
+        upstream.patience = self._route.config.timeouts.idle
         sending: asyncio.Task[None] | None = None
         try:
-            if not upstream.is_quiet:
+            if not upstream.reused and not upstream.is_quiet:  # a reused one was looked at before it was taken
                 raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
             sending = self._send(upstream, upload)
             response = await self._response_head(upstream)
             await self._relay(upstream, response)
         except StreamClosed:
-            if self.connection.lost:
+            if self._connection.lost:
                 raise
             raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection") from None
         finally:
@@ -149,59 +171,66 @@ class Forwarding:
                 sending.cancel()
                 await asyncio.wait([sending])  # one coroutine at a time waits on the client's stream
         if upload is not None and not upload.reader.done:
-            self.outcome.closing = True
-            await linger(self.connection)
+            self._outcome.closing = True
+            await linger(self._connection)
             return False
         return response.keep_alive
 
     def _send(self, upstream: UpstreamConnection, upload: Upload | None) -> asyncio.Task[None] | None:
         """Send the head and what is there of the body; return the task that sends the rest, if there is a rest."""
-        self.answer_by = self._answer_due()
+        self._answer_by = self._answer_due()
         if upload is None:
             upstream.write(self._request(upstream))
             return None
-        if self.head.expects_continue and not self.connection.buffer:
-            self.connection.write(_CONTINUE)
+        if self._head.expects_continue and not self._connection.buffer:
+            self._connection.write(_CONTINUE)
         upstream.write(self._request(upstream) + upload.available())
         if upload.reader.done:
             return None
-        self.answer_by = self.ends_at
-        return self.connection.tasks.spawn(self._send_rest(upstream, upload), "upload")
+        self._answer_by = self._ends_at
+        return self._connection.tasks.spawn(self._send_rest(upstream, upload), "upload")
 
     async def _send_rest(self, upstream: UpstreamConnection, upload: Upload) -> None:
         """Send the rest of the body; the time for the answer's head begins when the upstream has all of it."""
         await upload.run(upstream)
-        if self.answer_by != FOREVER:
-            self.answer_by = self._answer_due()
-            upstream.hasten(self.answer_by)
+        if self._answer_by != FOREVER:
+            self._answer_by = self._answer_due()
+            upstream.hasten(self._answer_by)
 
     def _answer_due(self) -> float:
-        return min(self.connection.loop.time() + self.route.config.timeouts.response_head, self.ends_at)
+        return min(self._connection.loop.time() + self._route.config.timeouts.response_head, self._ends_at)
 
     # --- the answer
 
     async def _response_head(self, upstream: UpstreamConnection) -> ResponseHead:
-        parser = ResponseHeadParser(self.limits.upstream_response_head_bytes, self.limits.header_count)
+        parser = upstream.parser
+        if parser is None:
+            limits = self._limits
+            parser = ResponseHeadParser(limits.upstream_response_head_bytes, limits.header_count)
+            upstream.parser = parser
         for _ in range(_MOST_INTERIM):
-            while (response := parser.parse(upstream.buffer, self.head.method)) is None:
+            while (response := parser.parse(upstream.buffer, self._head.method)) is None:
                 try:
-                    more = await upstream.fill(self.answer_by)
+                    more = await upstream.fill(self._answer_by)
                 except StreamTimeout:
                     raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's head did not come in time") from None
                 if not more:
                     raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection without an answer")
             if response.status >= 200:
-                self.answer_by = FOREVER  # it has come: an upload that ends later must not hasten what follows
+                self._answer_by = FOREVER  # it has come: an upload that ends later must not hasten what follows
                 return response
-            if response.status != 100 and self.head.version == (1, 1):  # Expect was answered by ourselves
+            if response.status != 100 and self._head.version == (1, 1):  # Expect was answered by ourselves
                 interim = clean_response(response.headers)
-                self.connection.write(encode_response(response.status, response.reason, interim))
+                self._connection.write(encode_response(response.status, response.reason, interim))
         raise Refused(errors.UPSTREAM_MALFORMED, f"more than {_MOST_INTERIM} interim answers")
 
     async def _relay(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
-        kind, outcome, connection = response.framing.kind, self.outcome, self.connection
-        unframed = kind in (BodyKind.CHUNKED, BodyKind.UNTIL_CLOSE)
-        chunked = unframed and self.head.version == (1, 1)
+        framing, outcome, connection = response.framing, self._outcome, self._connection
+        unframed = framing.kind is BodyKind.CHUNKED or framing.kind is BodyKind.UNTIL_CLOSE
+        if not unframed and framing.length == len(upstream.buffer):
+            await self._relay_whole(upstream, response)
+            return
+        chunked = unframed and self._head.version == (1, 1)
         download = self._open_answer(upstream, response, chunked)
         first = download.available()
         if download.reader.done and upstream.buffer:
@@ -209,17 +238,42 @@ class Forwarding:
         # An HTTP/1.0 client finds the end of such a body at the end of the connection, so a cut must not look like one.
         connection.resets = unframed and not chunked
         outcome.closing = outcome.closing or connection.retiring or connection.resets
-        fields = self._response_fields(response, chunked)
-        outcome.add_connection(fields, self.head)
+        begin = self._begin_answer(response, chunked)
         outcome.status, outcome.answered = response.status, True
-        connection.write(encode_response(response.status, response.reason, fields) + first)
+        connection.write(begin + first)
         await download.run(connection)
+
+    async def _relay_whole(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
+        """Relay an answer that is here from its first byte to its last."""
+        outcome, connection = self._outcome, self._connection
+        body = bytes(upstream.buffer)
+        upstream.buffer.clear()
+        outcome.closing = outcome.closing or connection.retiring
+        begin = self._begin_answer(response, chunked=False)
+        outcome.status, outcome.answered = response.status, True
+        outcome.bytes_out += len(body)
+        connection.write(begin + body)
+        if connection.congested:
+            await connection.drain(self._ends_at)
+
+    def _begin_answer(self, response: ResponseHead, chunked: bool) -> bytes:
+        """Return the answer's head for the client; one that nothing edits is spelled once."""
+        outcome, edits = self._outcome, self._permit.decision.response_headers_to_add or self._route.remove_response
+        plain = not edits and not chunked and not outcome.closing and self._head.version == (1, 1)
+        if plain and response.wire is not None:
+            return response.wire
+        fields = self._response_fields(response, chunked)
+        outcome.add_connection(fields, self._head)
+        begin = encode_response(response.status, response.reason, fields)
+        if plain and response.values(b"date"):  # ours is another each second
+            response.wire = begin
+        return begin
 
     def _open_answer(self, upstream: UpstreamConnection, response: ResponseHead, chunked: bool) -> Download:
         reader = BodyReader(
             response.framing,
             limit=None,
-            overhead=self.limits.chunk_overhead,
+            overhead=self._limits.chunk_overhead,
             malformed=errors.UPSTREAM_MALFORMED,
             too_large=None,
         )
@@ -228,22 +282,22 @@ class Forwarding:
             reader,
             until_close=response.framing.kind is BodyKind.UNTIL_CLOSE,
             chunked=chunked,
-            idle=self.route.config.timeouts.idle,
-            ends_at=self.ends_at,
-            outcome=self.outcome,
+            idle=self._route.config.timeouts.idle,
+            ends_at=self._ends_at,
+            outcome=self._outcome,
         )
 
     def _response_fields(self, response: ResponseHead, chunked: bool) -> Headers:
         kind = response.framing.kind
-        fields = [*clean_response(response.headers), *self.permit.decision.response_headers_to_add]
+        fields = [*clean_response(response.headers), *self._permit.decision.response_headers_to_add]
         if not response.values(b"date"):
             fields.append(date_field())
-        fields = edit(fields, self.route.remove_response, self.route.set_response)
+        fields = edit(fields, self._route.remove_response, self._route.set_response)
         if chunked:
             fields.append((b"transfer-encoding", b"chunked"))
         elif kind is BodyKind.LENGTH:
             fields.append((b"content-length", b"%d" % response.framing.length))
-        elif kind is BodyKind.NONE and (self.head.method == b"HEAD" or response.status == 304):
+        elif kind is BodyKind.NONE and (self._head.method == b"HEAD" or response.status == 304):
             fields.extend((b"content-length", value) for value in response.values(b"content-length"))
         return fields
 

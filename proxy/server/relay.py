@@ -130,11 +130,13 @@ class Download:
         """
         loop = asyncio.get_running_loop()
         while not self.reader.done:
-            await downstream.drain(self._ends_at)
+            if downstream.congested:
+                await downstream.drain(self._ends_at)
             try:
                 await self._upstream.fill(min(loop.time() + self._idle, self._ends_at))
             except StreamTimeout:
                 raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's body stopped") from None
             if data := self.available():
                 downstream.write(data)
-        await downstream.drain(self._ends_at)
+        if downstream.congested:
+            await downstream.drain(self._ends_at)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from proxy.policy.memo import Memory
 from proxy.telemetry.access import event_record
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.records import Writer, Writers
@@ -24,12 +25,25 @@ class Runtime:
         recording: write records; without, as for a look at a config, no sink is opened.
     """
 
-    __slots__ = ("_recording", "deadlines", "draining", "events", "in_flight", "metrics", "snapshot", "writers")
+    __slots__ = (
+        "_recording",
+        "deadlines",
+        "decisions",
+        "draining",
+        "events",
+        "ids",
+        "in_flight",
+        "metrics",
+        "snapshot",
+        "writers",
+    )
 
     def __init__(self, *, recording: bool = True) -> None:
         self.metrics = Metrics()
         self.writers = Writers(self.metrics)
         self.deadlines = Deadlines()
+        self.ids = Ids()
+        self.decisions = Memory(0, self.metrics)  # each snapshot says how big it may be
         self._recording = recording
         self.events = self.open_log("stdout")
         self.snapshot: Snapshot
@@ -47,21 +61,33 @@ class Runtime:
             self.events.write(event_record(event, **fields))
 
 
-class Ids(NamedTuple):
-    """The random names of one exchange: two UUIDs (version 4), and a trace context's ids in hexadecimal."""
+class Ids:
+    """The random names of exchanges, many from one system call: UUIDs (version 4), and ids of traces and spans."""
 
-    request: str
-    decision: str
-    trace: str
-    span: str
+    __slots__ = ("_at", "_digits")
+    _EACH = 56  # bytes: two UUIDs, a trace and a span
+    _MANY = 64
+
+    def __init__(self) -> None:
+        self._digits = ""
+        self._at = 0
+
+    def fresh(self) -> tuple[str, str, str, str]:
+        """Return new ids: of a request, of its decision, of a trace and of a span; the last two in hexadecimal."""
+        at = self._at
+        if at == len(self._digits):
+            self._digits = os.urandom(self._EACH * self._MANY).hex()
+            at = 0
+        self._at = at + self._EACH * 2
+        d = self._digits
+        return (
+            f"{d[at : at + 8]}-{d[at + 8 : at + 12]}-4{d[at + 13 : at + 16]}-"
+            f"{_VARIANT[d[at + 16]]}{d[at + 17 : at + 20]}-{d[at + 20 : at + 32]}",
+            f"{d[at + 32 : at + 40]}-{d[at + 40 : at + 44]}-4{d[at + 45 : at + 48]}-"
+            f"{_VARIANT[d[at + 48]]}{d[at + 49 : at + 52]}-{d[at + 52 : at + 64]}",
+            d[at + 64 : at + 96],
+            d[at + 96 : at + 112],
+        )
 
 
-def fresh_ids() -> Ids:
-    """Return new ids, all from one system call."""
-    random = os.urandom(56).hex()
-    return Ids(_uuid4(random[:32]), _uuid4(random[32:64]), random[64:96], random[96:])
-
-
-def _uuid4(digits: str) -> str:
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # RFC 9562 section 4.1

@@ -21,6 +21,7 @@ from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
 from proxy.policy.audit import DecisionLog
 from proxy.policy.authorize import Authorizer
 from proxy.policy.engine import Engine, build_engine
+from proxy.policy.memo import Memo
 from proxy.server.route import Route, Router, compile_route
 from proxy.server.runtime import Runtime
 from proxy.telemetry.records import Writer
@@ -88,6 +89,7 @@ def build_snapshot(
     decisions, also_wrong = _open_log("decision_log", config.decision_log.to, runtime)
     if wrong or also_wrong:
         return None, [*mistakes, *wrong, *also_wrong]
+    runtime.decisions.resize(config.limits.decision_memory)
     log = DecisionLog(decisions, required=config.decision_log.required)
     routes = [_route(config, clusters, index) for index in range(len(config.routes))]
     return Snapshot(
@@ -97,7 +99,13 @@ def build_snapshot(
         issuers=issuers,
         authenticator=Authenticator(issuers, config.limits),
         engine=engine,
-        authorizer=Authorizer(engine, deadline=config.policy.deadline, record=log, metrics=runtime.metrics),
+        authorizer=Authorizer(
+            engine,
+            Memo(engine, runtime.decisions),
+            deadline=config.policy.deadline,
+            record=log,
+            metrics=runtime.metrics,
+        ),
         clusters=clusters,
         listeners={listener.name: listener for listener in config.listeners},
         routers=_routers(config, routes),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
 
@@ -21,6 +22,8 @@ class CallingPrincipal(Protocol):
     def id(self) -> str: ...
     @property
     def issuer(self) -> str: ...
+    @property
+    def derived(self) -> dict[str, Any]: ...
 
 
 class CallingPeer(Protocol):
@@ -28,6 +31,12 @@ class CallingPeer(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def derived(self) -> dict[str, Any]: ...
+
+
+# Text as JSON, in ASCII alone, as in every record.
+quoted = encode_basestring_ascii
 
 
 @lru_cache(maxsize=8)
@@ -35,43 +44,46 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=64)
 def timestamp(seconds: float) -> str:
-    """Spell POSIX seconds as RFC 3339 in UTC with microseconds."""
-    whole, micro = divmod(round(seconds * 1_000_000), 1_000_000)
-    return f"{_second(whole)}.{micro:06d}Z"
+    """Spell POSIX seconds as RFC 3339 in UTC with microseconds, those that have begun."""
+    micros = int(seconds * 1_000_000)
+    whole = micros // 1_000_000
+    return f"{_second(whole)}.{micros - whole * 1_000_000:06d}Z"
 
 
-def access_record(
+def access_line(
     *,
     started: float,
     request_id: str,
-    connection_id: str,
-    listener: str,
-    source: str,
+    way: str,
     method: str,
     host: str,
     path: str,
     protocol: str,
-    route: str | None,
+    route: str,
     principal: CallingPrincipal | None,
     peer: CallingPeer | None,
     status: int,
     code: str | None,
     detail: str | None,
     decision_id: str | None,
-    upstream: str | None,
+    upstream: str,
     endpoint: str | None,
     bytes_in: int,
     bytes_out: int,
     duration: float,
-) -> dict[str, Any]:
-    """Return the record of one exchange.
+) -> bytes:
+    """Return the record of one exchange, as its line.
+
+    A dictionary and its encoder take three times as long.
 
     Args:
         started: POSIX seconds of its first byte.
-        source: the client's address, without port.
+        way: what `way` made of connection, listener and source.
         path: raw, without the query, which may hold secrets.
         protocol: such as `http/1.1`.
+        route, upstream: their names, or empty.
         principal: None where the exchange ended before anybody was recognised.
         peer: the client certificate's identity, if there is one.
         code: the catalogue's, or None where the upstream's answer was relayed.
@@ -79,30 +91,45 @@ def access_record(
         bytes_in, bytes_out: bytes of the bodies.
         duration: seconds.
     """
-    return {
-        "type": "access",
-        "time": timestamp(started),
-        "request_id": request_id,
-        "connection_id": connection_id,
-        "listener": listener,
-        "source": source,
-        "method": method,
-        "host": host,
-        "path": path,
-        "protocol": protocol,
-        "route": route,
-        "principal": principal and {"kind": principal.kind, "id": principal.id, "issuer": principal.issuer},
-        "peer": peer and {"id": peer.id},
-        "status": status,
-        "code": code,
-        "detail": detail,
-        "decision_id": decision_id,
-        "upstream": upstream,
-        "endpoint": endpoint,
-        "bytes_in": bytes_in,
-        "bytes_out": bytes_out,
-        "duration_ms": round(duration * 1000, 3),
-    }
+    return (
+        f'{{"type":"access","time":"{timestamp(started)}","request_id":{quoted(request_id)},{way}'
+        f'"method":{quoted(method)},"host":{quoted(host)},"path":{quoted(path)},"protocol":"{protocol}",'
+        f'"route":{quoted(route) if route else "null"},'
+        f'"principal":{_principal(principal) if principal is not None else "null"},'
+        f'"peer":{_peer(peer) if peer is not None else "null"},"status":{status},'
+        f'"code":{quoted(code) if code else "null"},"detail":{quoted(detail) if detail is not None else "null"},'
+        f'"decision_id":{quoted(decision_id) if decision_id else "null"},'
+        f'"upstream":{quoted(upstream) if upstream else "null"},'
+        f'"endpoint":{quoted(endpoint) if endpoint else "null"},'
+        f'"bytes_in":{bytes_in},"bytes_out":{bytes_out},"duration_ms":{duration * 1000:.3f}}}\n'
+    ).encode("ascii")
+
+
+def way(connection_id: str, listener: str, source: str) -> str:
+    """Return the part of access records that is the same for all exchanges of a connection.
+
+    Args:
+        connection_id: random.
+        listener: its name.
+        source: the client's address, without port.
+    """
+    return f'"connection_id":{quoted(connection_id)},"listener":{quoted(listener)},"source":{quoted(source)},'
+
+
+def _principal(principal: CallingPrincipal) -> str:
+    text: str | None = principal.derived.get("access")
+    if text is None:
+        text = principal.derived["access"] = (
+            f'{{"kind":{quoted(principal.kind)},"id":{quoted(principal.id)},"issuer":{quoted(principal.issuer)}}}'
+        )
+    return text
+
+
+def _peer(peer: CallingPeer) -> str:
+    text: str | None = peer.derived.get("access")
+    if text is None:
+        text = peer.derived["access"] = f'{{"id":{quoted(peer.id)}}}'
+    return text
 
 
 def event_record(event: str, **fields: Any) -> dict[str, Any]:

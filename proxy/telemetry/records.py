@@ -1,6 +1,6 @@
 """JSON lines to a sink, without the event loop ever waiting for it.
 
-Rule 1: the loop encodes and queues; one daemon thread per sink writes, and alone may block.
+Rule 1: the loop encodes and queues, without a lock; one daemon thread per sink writes, and alone may block.
 Rule 2: the queue is bounded by count and by bytes. What does not fit, or cannot be written, is dropped and counted by
 its type, and an outage is told on stderr once.
 
@@ -15,7 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from prometheus_client import Counter
 
@@ -58,14 +58,8 @@ class _Ticket:
             self.written.set_result(written)
 
 
-class _Line(NamedTuple):
-    data: bytes
-    kind: str
-    ticket: _Ticket | None
-
-    def settle(self, written: bool) -> None:
-        if self.ticket is not None:
-            self.ticket.settle(written)
+# A line, its record's type, and who waits for it.
+_Line = tuple[bytes, str, _Ticket | None]
 
 
 class Writer:
@@ -85,11 +79,14 @@ class Writer:
         self._max_records = records
         self._max_bytes = size
 
-        # Shared with the thread, under `_condition`.
-        self._condition = threading.Condition(threading.Lock())
+        # The loop appends and counts what was offered; the thread takes and counts what is done with. Each number has
+        # one writer and an append is one step of the interpreter, so this needs no lock.
         self._queue: deque[_Line] = deque()
-        self._held_records = 0
-        self._held_bytes = 0
+        self._offered_records = self._offered_bytes = 0
+        self._done_records = self._done_bytes = 0
+
+        # Shared, under `_condition`.
+        self._condition = threading.Condition(threading.Lock())
         self._idle = False
         self._urgent = False
         self._closing = False
@@ -106,22 +103,35 @@ class Writer:
 
     def write(self, record: dict[str, Any]) -> None:
         """Queue a record, or drop and count it. Never waits and never raises."""
-        self._offer(record, None)
+        kind = str(record.get("type"))
+        try:
+            line = _encode(record).encode() + b"\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            self._dropped.of(kind).inc()
+            tell(f"a record of type {kind} is not JSON: {error}")
+            return
+        self.write_line(line, kind)
 
-    async def write_through(self, record: dict[str, Any], timeout: float = 1.0) -> None:  # noqa: ASYNC109
-        """Return once the record's line is on the descriptor.
+    def write_line(self, line: bytes, kind: str) -> None:
+        """Queue a record that is spelled already, with its line's end, or drop and count it; for the loop's thread."""
+        if not self._take(line, kind, None):
+            self._refuse(line, kind)
+
+    async def write_through(self, line: bytes, kind: str, timeout: float = 1.0) -> None:  # noqa: ASYNC109
+        """Return once a record's line is on the descriptor.
 
         A waiter who is cancelled leaves the record in the queue: a client that hangs up must not unmake its record.
 
         Args:
-            record: what to write.
+            line, kind: as of `write_line`.
             timeout: seconds to wait for a blocked sink.
 
         Raises:
             RecordsUnavailable: it is not written; a line that was torn in its middle is finished later all the same.
         """
         ticket = _Ticket()
-        if not self._offer(record, ticket):
+        if not self._take(line, kind, ticket):
+            self._refuse(line, kind)
             raise RecordsUnavailable(f"{self._sink.name} takes no records")
         try:
             async with asyncio.timeout(timeout):
@@ -148,49 +158,42 @@ class Writer:
             self._condition.notify()
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
-            with self._condition:
-                left, self._queue = self._queue, deque()
-            self._drop(left, "is blocked")
+            self._drop(self._taken(), "is blocked")
         else:
             self._sink.close()
 
     # The loop's side.
 
-    def _offer(self, record: dict[str, Any], ticket: _Ticket | None) -> bool:
-        kind = str(record.get("type"))
-        try:
-            line = _Line(_encode(record).encode() + b"\n", kind, ticket)
-        except (TypeError, ValueError, RecursionError) as error:
-            self._dropped.of(kind).inc()
-            tell(f"a record of type {kind} is not JSON: {error}")
+    def _take(self, line: bytes, kind: str, ticket: _Ticket | None) -> bool:
+        size = len(line)
+        if (
+            self._closing
+            or self._offered_records - self._done_records >= self._max_records
+            or self._offered_bytes - self._done_bytes + size > self._max_bytes
+        ):
             return False
-        if self._take(line):
-            return True
-        self._drop((line,), "is closed" if self._closing else "takes records too slowly")
-        return False
-
-    def _take(self, line: _Line) -> bool:
-        size = len(line.data)
-        with self._condition:
-            if self._closing or self._held_records >= self._max_records or self._held_bytes + size > self._max_bytes:
-                return False
-            self._queue.append(line)
-            self._held_records += 1
-            self._held_bytes += size
-            if line.ticket is not None:
-                self._urgent = True
-            if self._idle or self._urgent:
+        self._offered_records += 1
+        self._offered_bytes += size
+        self._queue.append((line, kind, ticket))
+        # The thread says that it is idle before it looks into the queue a last time, so one of us sees the other.
+        if self._idle or ticket is not None:
+            with self._condition:
+                self._urgent = self._urgent or ticket is not None
                 self._condition.notify()
         return True
+
+    def _refuse(self, line: bytes, kind: str) -> None:
+        self._drop(((line, kind, None),), "is closed" if self._closing else "takes records too slowly")
 
     def _drop(self, lines: Iterable[_Line], reason: str) -> None:
         with self._condition:
             begins, self._outage = not self._outage, True
         if begins:
             tell(f"records are lost: {self._sink.name} {reason}")
-        for line in lines:
-            self._dropped.of(line.kind).inc()
-            line.settle(False)
+        for _, kind, ticket in lines:
+            self._dropped.of(kind).inc()
+            if ticket is not None:
+                ticket.settle(False)
 
     # The thread's side.
 
@@ -198,10 +201,19 @@ class Writer:
         while self._wait():
             self._reopen_if_asked()
             with self._condition:
-                batch, self._queue = self._queue, deque()
                 self._urgent = False
-            for chunk in _chunks(batch):
+            for chunk in _chunks(self._taken()):
                 self._put(chunk)
+
+    def _taken(self) -> list[_Line]:
+        """Take what is queued. At its end another thread may take the same queue, so emptiness is found by trying."""
+        lines: list[_Line] = []
+        try:
+            for _ in range(len(self._queue)):
+                lines.append(self._queue.popleft())
+        except IndexError:
+            pass
+        return lines
 
     def _wait(self) -> bool:
         with self._condition:
@@ -222,25 +234,26 @@ class Writer:
             tell(f"{self._sink.name} cannot be opened anew, the old file is written on: {error.strerror}")
 
     def _put(self, chunk: list[_Line]) -> None:
-        abandoned = [line for line in chunk if line.ticket is not None and line.ticket.abandoned]
+        abandoned = [line for line in chunk if line[2] is not None and line[2].abandoned]
         lines = [line for line in chunk if line not in abandoned] if abandoned else chunk
-        whole, error = self._sink.put([line.data for line in lines])
+        whole, error = self._sink.put([data for data, _, _ in lines])
         if error is not None:
             self._drop(lines[whole:], f"cannot be written: {error.strerror}")
         if abandoned:
             self._drop(abandoned, "was blocked")
-        with self._condition:
-            self._held_records -= len(chunk)
-            self._held_bytes -= sum(len(line.data) for line in chunk)
-            # Half: a sink that is barely too slow would begin an outage, and tell of it, with every batch.
-            if (
-                error is None
-                and self._held_records * 2 <= self._max_records
-                and self._held_bytes * 2 <= self._max_bytes
-            ):
+        self._done_records += len(chunk)
+        self._done_bytes += sum([len(data) for data, _, _ in chunk])
+        # Half: a sink that is barely too slow would begin an outage, and tell of it, with every batch.
+        if (
+            error is None
+            and (self._offered_records - self._done_records) * 2 <= self._max_records
+            and (self._offered_bytes - self._done_bytes) * 2 <= self._max_bytes
+        ):
+            with self._condition:
                 self._outage = False
-        for line in lines[:whole]:
-            line.settle(True)
+        for _, _, ticket in lines[:whole]:
+            if ticket is not None:
+                ticket.settle(True)
 
 
 class Writers:
@@ -279,7 +292,7 @@ def _chunks(lines: Iterable[_Line]) -> Iterator[list[_Line]]:
     size = 0
     for line in lines:
         chunk.append(line)
-        size += len(line.data)
+        size += len(line[0])
         if size >= _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

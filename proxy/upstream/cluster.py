@@ -53,6 +53,13 @@ class Cluster:
             for endpoint in endpoints
         ]
 
+    def take(self, permit: Permit) -> UpstreamConnection | None:
+        """Return an idle connection to the next endpoint in turn, or None where `acquire` must be asked."""
+        connection = self._pools[self._next].take(permit)
+        if connection is not None and len(self._pools) > 1:
+            self._next = (self._next + 1) % len(self._pools)
+        return connection
+
     async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
         """Return a connection to the next endpoint in turn; pass over endpoints that cannot be connected to.
 

@@ -6,6 +6,7 @@ import asyncio
 import select
 from typing import TYPE_CHECKING
 
+from proxy.http.h1 import ResponseHeadParser
 from proxy.transport.deadlines import Deadlines
 from proxy.transport.stream import Stream
 
@@ -19,9 +20,10 @@ class UpstreamConnection(Stream):
     Args:
         reused: an exchange before this one went over it.
         heard: a byte has come since this exchange took it.
+        parser: of the heads of its answers, set by the first exchange.
     """
 
-    __slots__ = ("_readable", "heard", "idle", "pool", "reused")
+    __slots__ = ("_readable", "heard", "idle", "parser", "pool", "reused")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, pool: Pool) -> None:
         super().__init__(loop, deadlines)
@@ -29,6 +31,7 @@ class UpstreamConnection(Stream):
         self.reused = False
         self.heard = False
         self.idle = False
+        self.parser: ResponseHeadParser | None = None
         self._readable = select.poll()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

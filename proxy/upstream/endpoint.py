@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ class Endpoint:
         tls: the verifying client context of an `https://` endpoint, or None.
         server_name: the name that the certificate must bear.
         authority: host and port as a Host header spells them.
+        name: what records call it.
     """
 
     host: str
@@ -28,9 +29,13 @@ class Endpoint:
     tls: ssl.SSLContext | None
     server_name: str
     authority: str
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.host}:{self.port}")
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return self.name
 
 
 def build_endpoints(upstream: Upstream, location: Location) -> tuple[tuple[Endpoint, ...], list[Mistake]]:

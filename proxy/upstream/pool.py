@@ -62,6 +62,12 @@ class Pool:
         self._waiters: OrderedDict[asyncio.Future[UpstreamConnection | None], None] = OrderedDict()  # in their order
         self._closed = False
 
+    def take(self, permit: Permit) -> UpstreamConnection | None:
+        """Return an idle connection for a permitted exchange, or None where `acquire` must be asked."""
+        if not permit.decision.allow:
+            raise TypeError("a permit is of a decision that allows")
+        return self._take(-1) if self._idle else None
+
     async def acquire(self, permit: Permit, *, fresh: bool = False) -> UpstreamConnection:
         """Return a connection for one exchange that policy has permitted.
 
@@ -72,10 +78,10 @@ class Pool:
         Raises:
             Refused: POOL_EXHAUSTED after the bounded wait, or what dialling raises.
         """
+        if not fresh and (idle := self.take(permit)) is not None:
+            return idle
         if not permit.decision.allow:
             raise TypeError("a permit is of a decision that allows")
-        if self._idle and not fresh:
-            return self._take(-1)
         if len(self._connections) + self._dialling >= self._bound:
             if self._idle:
                 self._take(0).abort()  # its place goes to the longest waiter, which is us
@@ -95,7 +101,7 @@ class Pool:
             waiter.set_result(connection)
             return
         connection.idle = True
-        connection.close_by = asyncio.get_running_loop().time() + self._idle_for
+        connection.close_by = connection.loop.time() + self._idle_for
         self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

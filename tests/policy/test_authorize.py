@@ -16,7 +16,11 @@ from proxy.errors import Refused, Row
 from proxy.policy.audit import DecisionLog
 from proxy.policy.authorize import Authorizer, Denied, satisfies
 from proxy.policy.decision import UNDEFINED, StepUp
+from proxy.policy.input import Inquiry, build_input
+from proxy.policy.memo import Memo, Memory
 from proxy.policy.permit import Permit
+from proxy.policy.reads import unknown_reads
+from proxy.policy.shown import Plan
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.records import RecordsUnavailable
 from tests.policy.inquiries import ANA, NOON, ask, workload
@@ -24,20 +28,33 @@ from tests.policy.inquiries import ANA, NOON, ask, workload
 PATH = "ztproxy/authz/decision"
 
 
-class Answers:
-    """An engine that gives one answer, or fails in one way."""
+EVERYTHING = Plan(unknown_reads(PATH))
 
-    revision = "sha256:1"
+
+class Answers:
+    """An engine that gives one answer, or fails in one way; nobody knows what its policy reads."""
+
+    revision = generation = "sha256:1"
+    instant = False
 
     def __init__(self, answer: object) -> None:
         self.answer = answer
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
-    async def evaluate(self, path: str, document: dict[str, Any]) -> object:
+    def plan(self, path: str) -> Plan:
+        return EVERYTHING
+
+    def document(self, inquiry: Inquiry, path: str) -> dict[str, Any]:
+        return build_input(inquiry)
+
+    def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
         self.asked.append((path, document))
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+    async def evaluate(self, path: str, document: dict[str, Any]) -> object:
+        return self.evaluate_now(path, document)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -77,11 +94,12 @@ class Lines:
         self.through = 0
         self.failure = failure
 
-    def write(self, record: dict[str, Any]) -> None:
-        self.records.append(json.loads(json.dumps(record)))
+    def write_line(self, line: bytes, kind: str) -> None:
+        assert kind == "decision"
+        self.records.append(json.loads(line))
 
-    async def write_through(self, record: dict[str, Any]) -> None:
-        self.write(record)
+    async def write_through(self, line: bytes, kind: str) -> None:
+        self.write_line(line, kind)
         self.through += 1
         if self.failure is not None:
             raise self.failure
@@ -95,7 +113,8 @@ class Bench:
         self.lines = Lines(failure)
         self.metrics = Metrics()
         log = DecisionLog(self.lines, required=required)  # type: ignore[arg-type]
-        self.authorizer = Authorizer(self.engine, deadline=0.01, record=log, metrics=self.metrics)
+        memo = Memo(self.engine, Memory(0, self.metrics))
+        self.authorizer = Authorizer(self.engine, memo, deadline=0.01, record=log, metrics=self.metrics)
 
     async def refused(self, **changes: Any) -> Refused:
         with pytest.raises(Refused) as refused:
@@ -239,15 +258,21 @@ async def test_without_its_required_record_a_yes_is_refused() -> None:
     assert refused.row is errors.DECISION_LOG_UNAVAILABLE
 
 
+def _unlogged(*, required: bool) -> Authorizer:
+    engine, metrics = Answers(True), Metrics()
+    memo, log = Memo(engine, Memory(0, metrics)), DecisionLog(None, required=required)
+    return Authorizer(engine, memo, deadline=1, record=log, metrics=metrics)
+
+
 async def test_a_required_log_that_is_off_permits_nothing() -> None:
-    authorizer = Authorizer(Answers(True), deadline=1, record=DecisionLog(None, required=True), metrics=Metrics())
+    authorizer = _unlogged(required=True)
     with pytest.raises(Refused) as refused:
         await authorizer.authorize(ask(), PATH)
     assert refused.value.row is errors.DECISION_LOG_UNAVAILABLE
 
 
 async def test_a_log_that_is_off_and_not_required_permits() -> None:
-    authorizer = Authorizer(Answers(True), deadline=1, record=DecisionLog(None, required=False), metrics=Metrics())
+    authorizer = _unlogged(required=False)
     assert await authorizer.authorize(ask(), PATH)
 
 

@@ -1,0 +1,218 @@
+"""The decision record as its line: OPA's decision-log format, whole enough to replay another policy against it.
+
+The input is spelled part by part, and a part that comes again (a principal, a peer, a route, a header block) is spelled
+once: every request has a record, and a dictionary with its encoder would cost more than the decision. What a part says
+is `input`'s, what of it is secret is `audit`'s. Envoy's shape is left out, for `input.envoy_shape` makes it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from proxy.errors import INPUT_REFUSED, Refused
+from proxy.http.message import BodyKind, Target
+from proxy.identity.principal import Peer, Principal
+from proxy.policy.audit import without_secrets
+from proxy.policy.decision import UNDEFINED
+from proxy.policy.input import (
+    SCHEMA,
+    Inquiry,
+    certificate_document,
+    joined,
+    minute_document,
+    peer_document,
+    plain_address,
+    principal_document,
+    unix_ns,
+)
+from proxy.telemetry.access import quoted, timestamp
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
+class Told(NamedTuple):
+    """A value as a record tells it: JSON, and pointers (RFC 6901) to what was erased."""
+
+    text: str
+    erased: tuple[str, ...] = ()
+
+
+def told(value: object, at: str) -> Told:
+    """Return any JSON value as a record tells it.
+
+    Args:
+        at: the pointer to its place in the record.
+    """
+    erased: list[str] = []
+    return Told(_encode(without_secrets(value, erased, at)), tuple(erased))
+
+
+def told_result(result: object) -> Told | None:
+    """Return an engine's answer as a record tells it; None: it gave none."""
+    # Headers that policy sets may carry a credential for the upstream, or a cookie.
+    return None if result is UNDEFINED else told(result, "/result")
+
+
+class Spelling:
+    """How the records of one generation of policy and routes are spelled.
+
+    Args:
+        revision: of policy and data.
+    """
+
+    __slots__ = ("_bundles", "_routes")
+
+    def __init__(self, revision: str) -> None:
+        self._bundles = _encode({"policy": {"revision": revision}})
+        self._routes: dict[str, tuple[Mapping[str, str], str]] = {}
+
+    def line(
+        self, inquiry: Inquiry, path: str, result: Told | None, evaluation_ns: int, failure: Refused | None = None
+    ) -> bytes:
+        """Return the record of one decision.
+
+        Args:
+            inquiry: the request.
+            path: the rule that was asked, such as `ztproxy/authz/decision`.
+            result: what the engine answered, or None where it answered nothing.
+            evaluation_ns: nanoseconds that the evaluation took.
+            failure: why the request was refused, unless it was permitted.
+        """
+        try:
+            document, erased = self._input(inquiry)
+        except Refused:  # it cannot be told as text; what names the request can
+            document, erased = self._names(inquiry), ()
+        error = answer = ""
+        if result is not None:
+            answer = f',"result":{result.text}'
+            erased += result.erased
+        if failure is not None:
+            error = f',"error":{{"code":"{failure.row.code}","message":{quoted(failure.detail or "")}}}'
+        pointers = _encode(erased) if erased else "[]"
+        return (
+            f'{{"type":"decision","decision_id":{quoted(inquiry.decision_id)},"path":{quoted(path)},'
+            f'"input":{document},"bundles":{self._bundles},'
+            f'"metrics":{{"timer_rego_query_eval_ns":{evaluation_ns}}},"timestamp":"{timestamp(inquiry.time)}",'
+            f'"erased":{pointers}{answer}{error}}}\n'
+        ).encode("ascii")
+
+    def _input(self, inquiry: Inquiry) -> tuple[str, tuple[str, ...]]:
+        head, target, peer = inquiry.head, inquiry.target, inquiry.peer
+        principal, headers, place = _principal(inquiry.principal), told_headers(inquiry), told_target(target)
+        text = (
+            f'{{"schema":"{SCHEMA}","principal":{principal.text},"peer":{_peer(peer) if peer is not None else "null"},'
+            f'"request":{{"id":{quoted(inquiry.request_id)},"method":{quoted(head.method.decode("ascii"))},'
+            f'"scheme":"{inquiry.scheme}",{place.text},"headers":{headers.text},'
+            f'"protocol":"{"HTTP/1.1" if head.version == (1, 1) else "HTTP/1.0"}",'
+            f'"has_body":{"true" if head.framing.kind is not BodyKind.NONE else "false"}}},'
+            f'"route":{self._route(inquiry.route, inquiry.labels)},"listener":{quoted(inquiry.listener)},'
+            f'"tls":{_tls(inquiry)},"source":{_source(inquiry.source, inquiry.source_port)},'
+            f'"time":{{"now":"{timestamp(inquiry.time)}","unix_ns":{unix_ns(inquiry.time)},{_minute(inquiry.time)}}}'
+        )
+        return text, headers.erased + place.erased + principal.erased
+
+    def _route(self, name: str, labels: Mapping[str, str]) -> str:
+        known = self._routes.get(name)
+        if known is None or known[0] is not labels:
+            known = self._routes[name] = labels, _encode({"name": name, "labels": dict(labels)})
+        return known[1]
+
+    @staticmethod
+    def _names(inquiry: Inquiry) -> str:
+        return _encode({"schema": SCHEMA, "request": {"id": inquiry.request_id}, "route": {"name": inquiry.route}})
+
+
+def told_headers(inquiry: Inquiry) -> Told:
+    """Return `input.request.headers` as a record tells them.
+
+    Raises:
+        Refused: INPUT_REFUSED; a value is not UTF-8.
+    """
+    block = inquiry.head.block
+    if inquiry.headers is not block.passing:
+        return _headers(inquiry)
+    if block.told is None:
+        block.told = _headers(inquiry)
+    return block.told  # type: ignore[return-value]  # http keeps it and does not know what it is
+
+
+def _headers(inquiry: Inquiry) -> Told:
+    try:
+        return told(joined(inquiry.headers), "/input/request/headers")
+    except UnicodeDecodeError:
+        raise _no_text() from None
+
+
+def told_target(target: Target) -> Told:
+    """Return the members of `input.request` that say where a request goes, as a record tells them.
+
+    Raises:
+        Refused: INPUT_REFUSED; the query is not UTF-8.
+    """
+    if target.told is None:
+        target.told = _target(target)
+    return target.told  # type: ignore[return-value]  # http keeps it and does not know what it is
+
+
+def _target(target: Target) -> Told:
+    try:
+        query = target.query.decode() if target.query else ""
+    except UnicodeDecodeError:
+        raise _no_text() from None
+    clean = told(query, "/input/request/query") if query else Told('""')
+    segments = ",".join(map(quoted, target.segments))
+    text = (
+        f'"host":{quoted(target.host)},"authority":{quoted(target.authority)},'
+        f'"path":{quoted(target.path.decode("ascii"))},"path_segments":[{segments}],"query":{clean.text}'
+    )
+    return Told(text, clean.erased)
+
+
+def _no_text() -> Refused:
+    return Refused(INPUT_REFUSED, "header fields and query must be valid utf-8")
+
+
+def _principal(principal: Principal) -> Told:
+    known: Told | None = principal.derived.get("decision")
+    if known is None:
+        known = principal.derived["decision"] = told(principal_document(principal), "/input/principal")
+    return known
+
+
+def _peer(peer: Peer) -> str:
+    text: str | None = peer.derived.get("decision")
+    if text is None:
+        text = peer.derived["decision"] = _encode(peer_document(peer))
+    return text
+
+
+def _tls(inquiry: Inquiry) -> str:
+    if inquiry.tls_version is None:
+        return "null"
+    return (
+        f'{{"version":"{inquiry.tls_version}","sni":{quoted(inquiry.sni) if inquiry.sni is not None else "null"},'
+        f'"client_certificate":{_certificate(inquiry.peer) if inquiry.peer is not None else "null"}}}'
+    )
+
+
+def _certificate(peer: Peer) -> str:
+    text: str | None = peer.derived.get("certificate")
+    if text is None:
+        text = peer.derived["certificate"] = _encode(certificate_document(peer.certificate))
+    return text
+
+
+def _source(address: str, port: int) -> str:
+    return f'{{"address":"{plain_address(address)}","port":{port}}}'
+
+
+def _minute(seconds: float) -> str:
+    return _spelled_minute(int(seconds * 1_000_000) // 60_000_000)
+
+
+@lru_cache(maxsize=16)
+def _spelled_minute(minutes: int) -> str:
+    return _encode(minute_document(minutes * 60.0))[1:]
