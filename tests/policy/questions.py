@@ -25,6 +25,7 @@ _GROUPS: list[tuple[str, ...]] = [
     ("staff", "engineering"),
     ("editors",),
     ("everybody", "support"),
+    ("support", "finance", "operators"),
     ("finance",),
     ("operators",),
     ("on-call",),
@@ -94,14 +95,13 @@ def usual() -> Question:
 
 
 def walk(seed: int, count: int, *, most: int = 3) -> Iterator[Question]:
-    """Yield questions, each with one to `most` knobs turned since the one before; now and then all are."""
+    """Yield questions, each with one to `most` knobs turned since the one before, or since the usual one."""
     dice = random.Random(seed)
     question = usual()
     for _ in range(count):
-        question = dict(question)
-        knobs = list(CHOICES) if dice.random() < 0.05 else dice.sample(list(CHOICES), dice.randint(1, most))
-        for knob in knobs:
-            question[knob] = dice.choice(CHOICES[knob])
+        question = usual() if dice.random() < 0.05 else dict(question)
+        for knob in dice.sample(list(CHOICES), dice.randint(1, most)):
+            question[knob] = CHOICES[knob][0] if dice.random() < 0.3 else dice.choice(CHOICES[knob])
         yield question
 
 

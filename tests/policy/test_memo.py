@@ -179,7 +179,7 @@ def test_entries_take_no_more_memory_than_is_told(tmp_path: Any, metadata: dict[
     tracemalloc.start()
     try:
         for number in range(2_000):
-            principal = replace(ANA, id=f"u{number}", derived={})
+            principal = replace(ANA, id=f"u{number}")
             inquiry = ask(principal=principal, headers=[(b"etag", b"%d" % number)])
             memo.remember(key_of(memo, inquiry), answer(reasons=["a", "b"], dynamic_metadata=metadata), NOON + 1)
         del inquiry, principal
@@ -194,13 +194,13 @@ def test_entries_take_no_more_memory_than_is_told(tmp_path: Any, metadata: dict[
 def test_a_caller_that_no_engine_must_see_gets_no_remembered_answer(worker: Worker) -> None:
     memo = worker.load("package p\n\nr := input.principal.id")
     with pytest.raises(Refused) as caught:
-        memo.key(ask(principal=replace(ANA, claims={"x": "\ud800"}, derived={})), "p/r")
+        memo.key(ask(principal=replace(ANA, claims={"x": "\ud800"})), "p/r")
     assert caught.value.row is INPUT_REFUSED
 
 
 def test_a_peers_certificate_tells_only_where_it_is_read(worker: Worker) -> None:
     device = workload("spiffe://example.org/device/7")
-    renewed = replace(device, certificate=replace(device.certificate, serial="20"), derived={})
+    renewed = replace(device, certificate=replace(device.certificate, serial="20"))
     memo = worker.load("package p\n\nr := input.peer.id")
     assert key_of(memo, ask(peer=device)) == key_of(memo, ask(peer=renewed))
     memo = worker.load("package p\n\nr := input.tls.client_certificate.serial")

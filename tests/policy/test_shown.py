@@ -90,7 +90,7 @@ def test_a_claim_is_told_by_value_and_by_type() -> None:
     absent = [ANA.claims, {"iss": "x"}, {}]
     claims = [*({"x": value} for value in VALUES), *absent]
     plan = plan_of(("principal", "claims", "x"))
-    told = [plan.tell(ask(principal=replace(ANA, claims=each, derived={}))) for each in claims]
+    told = [plan.tell(ask(principal=replace(ANA, claims=each))) for each in claims]
     assert len(set(told)) == len(VALUES) + 1
     assert told[-3] == told[-2] == told[-1]
 
@@ -98,7 +98,7 @@ def test_a_claim_is_told_by_value_and_by_type() -> None:
 def test_what_stands_where_an_object_was_looked_for_is_shown_and_told() -> None:
     plan = plan_of(("principal", "claims", "org", "team"))
     orgs: list[Any] = [{"team": "a", "more": 1}, {}, "text", ["team"], None]
-    inquiries = [ask(principal=replace(ANA, claims={"org": org}, derived={})) for org in orgs]
+    inquiries = [ask(principal=replace(ANA, claims={"org": org})) for org in orgs]
     shown = [plan.build(inquiry)["principal"]["claims"]["org"] for inquiry in inquiries]
     assert shown == [{"team": "a"}, {}, "text", ["team"], None]
     assert len({plan.tell(inquiry) for inquiry in inquiries}) == len(orgs)
@@ -134,12 +134,12 @@ def test_bytes_that_are_no_text_are_refused_read_or_not(paths: Paths, wrong: dic
 def test_a_claim_that_no_engine_must_see_is_refused_read_or_not(claim: Any) -> None:
     for paths in ((("principal", "claims", "x"),), (("principal", "id"),), ((),)):
         with pytest.raises(Refused) as caught:
-            plan_of(*paths).build(ask(principal=replace(ANA, claims={"x": claim}, derived={})))
+            plan_of(*paths).build(ask(principal=replace(ANA, claims={"x": claim})))
         assert caught.value.row is INPUT_REFUSED
 
 
 def test_what_is_made_of_a_caller_is_made_once() -> None:
-    principal = replace(ANA, derived={})
+    principal = replace(ANA)
     plan = plan_of(("principal", "groups"))
     first, second = plan.build(ask(principal=principal)), plan.build(ask(principal=principal))
     assert first["principal"] is second["principal"]
