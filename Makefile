@@ -2,6 +2,8 @@
 
 OPA_VERSION := v1.22.0
 PIP_TOOLS_VERSION := 7.6.2
+BOMBARDIER_VERSION := v1.2.6
+VEGETA_VERSION := v12.13.0
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The first that is Python 3.11 or newer is taken; name another with PYTHON=.
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3
 
-.PHONY: help demo test lint lock opa oidc-provider clean
+.PHONY: help demo test bench lint lock opa oidc-provider bench-tools clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -24,6 +26,10 @@ demo: .venv/.runtime ## run the gateway against a small world on this machine (A
 
 test: .venv/.dev opa oidc-provider ## run every test (ARGS: for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/.runtime bench-tools opa ## measure beside nginx, Envoy and others (CASES=small,bulk ROUNDS=1 PEERS='ztproxy*,nginx')
+	@$(BIN)/python -m bench $(if $(CASES),--cases '$(CASES)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(PEERS),--peers '$(PEERS)') $(ARGS)
 
 lint: .venv/.dev ## style, types and the arrows between the rooms
 	@$(BIN)/ruff check .
@@ -84,6 +90,27 @@ oidc-provider:
 		npm ci --silent --no-audit --no-fund; \
 		touch node_modules/.installed; \
 	fi
+
+# --- what the benchmark runs beside the proxy; Debian's nginx and wrk it names itself where they are absent
+
+bench-tools: .tools/bench/.installed
+	@if [ -e .tools/bin/.bombardier-$(BOMBARDIER_VERSION) ] && [ -e .tools/bin/.vegeta-$(VEGETA_VERSION) ]; then exit 0; fi; \
+	minor=$$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p') || true; \
+	if [ "$${minor:-0}" -lt 21 ]; then \
+		echo "absent: bombardier and vegeta. They are installed here once there is Go 1.21 or newer (go.dev/dl)." >&2; \
+		exit 0; \
+	fi; \
+	echo "installing bombardier $(BOMBARDIER_VERSION) and vegeta $(VEGETA_VERSION)" >&2; \
+	export GOTOOLCHAIN=auto GOFLAGS= CGO_ENABLED=0 GOBIN="$$PWD/.tools/bin"; \
+	go install github.com/codesenberg/bombardier@$(BOMBARDIER_VERSION); \
+	go install github.com/tsenart/vegeta/v12@$(VEGETA_VERSION); \
+	touch .tools/bin/.bombardier-$(BOMBARDIER_VERSION) .tools/bin/.vegeta-$(VEGETA_VERSION)
+
+.tools/bench/.installed: bench/envoy.lock | .venv/bin/python
+	@echo "installing Envoy" >&2
+	@$(BIN)/python -m venv .tools/bench
+	@.tools/bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r bench/envoy.lock
+	@touch $@
 
 # --- upkeep
 
