@@ -23,6 +23,8 @@ from proxy.config.schema import Config
 
 if TYPE_CHECKING:
     from proxy.identity.keys import KeySource
+    from proxy.policy.reads import Reads
+    from proxy.server.snapshot import Snapshot
     from proxy.upstream.endpoint import Endpoint
 
 BAD_CONFIGURATION: Final = 2
@@ -44,28 +46,31 @@ def check(
     """Find every mistake in FILE, and in the certificates, keys and policies that it names.
 
     All of them at once, each with its line, as `ztproxy run` would say them. Issuers and upstreams that cannot be
-    reached are warnings. Exit status: 0 when FILE is good, 2 when it has a mistake.
+    reached are warnings. Of a policy of your own it also says which decisions cannot be remembered, and why.
+    Exit status: 0 when FILE is good, 2 when it has a mistake.
 
     Example: ztproxy check -c /etc/ztproxy/ztproxy.yaml
     """
-    file = examine(config)
+    snapshot, file = examine(config)
     if file.config is not None:
         file = file.with_mistakes(asyncio.run(_unreachable(file.config)))
+    decisions = _decisions(snapshot) if snapshot is not None else []
     if form is Format.JSON:
-        typer.echo(json.dumps(_report(file), indent=2))
+        typer.echo(json.dumps(_report(file, decisions), indent=2))
     else:
         _tell(file.mistakes, config)
         if file.config is not None:
             typer.echo(f"{config}: ok")
+            _tell_decisions(decisions, is_ours=_is_ours(file.config))
     raise typer.Exit(BAD_CONFIGURATION if file.config is None else 0)
 
 
-def examine(path: Path) -> File:
+def examine(path: Path) -> tuple[Snapshot | None, File]:
     """Read a config and let every room look at its section, as `run` does; no log is opened for it."""
     from proxy.server.runtime import Runtime
     from proxy.server.snapshot import compile_file
 
-    return compile_file(read(path), None, Runtime(recording=False))[1]
+    return compile_file(read(path), None, Runtime(recording=False))
 
 
 def _tell(mistakes: list[LocatedMistake], path: Path) -> None:
@@ -73,13 +78,40 @@ def _tell(mistakes: list[LocatedMistake], path: Path) -> None:
         typer.echo(line, err=True)
 
 
-def _report(file: File) -> dict[str, object]:
+def _decisions(snapshot: Snapshot) -> list[Reads]:
+    """Return what each rule that decides reads."""
+    from proxy.policy.engine import entry_points
+
+    return [snapshot.engine.plan(path).reads for path in entry_points(snapshot.config)]
+
+
+def _is_ours(config: Config) -> bool:
+    return config.policy.engine == "embedded" and config.policy.path is None
+
+
+def _tell_decisions(decisions: list[Reads], *, is_ours: bool) -> None:
+    """Say why decisions are not remembered, and of a policy that somebody can change, which are seldom."""
+    for reads in decisions:
+        for line in () if is_ours and reads.obstacle is None else reads.told():
+            typer.echo(line)
+
+
+def _report(file: File, decisions: list[Reads]) -> dict[str, object]:
     return {
         "file": str(file.path),
         "ok": not has_errors(file.mistakes),
         "mistakes": [
             {"line": line, "path": mistake.path, "rule": mistake.rule, "severity": mistake.severity}
             for line, mistake in file.mistakes
+        ],
+        "decisions": [
+            {
+                "path": reads.point,
+                "reads": [".".join(("input", *path)) for path in reads.paths],
+                "remembered": reads.obstacle is None,
+                "notes": reads.told(),
+            }
+            for reads in decisions
         ],
     }
 

@@ -165,7 +165,11 @@ def test_no_log_is_opened(directory: Path, listening: str) -> None:
 def test_json_is_for_programs(directory: Path, closed: str) -> None:
     result = check(directory, config(closed, routes=WIKI), "--format", "json")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert json.loads(result.stdout) == {
+    report = json.loads(result.stdout)
+    (decision,) = report.pop("decisions")
+    assert (decision["path"], decision["remembered"]) == ("ztproxy/authz/decision", True)
+    assert {"input.route.name", "input.principal.groups", "input.time.minute_ns"} <= set(decision["reads"])
+    assert report == {
         "file": f"{directory}/ztproxy.yaml",
         "ok": True,
         "mistakes": [
@@ -182,6 +186,39 @@ def test_json_is_for_programs(directory: Path, closed: str) -> None:
     report = json.loads(result.stdout)
     assert report["ok"] is False
     assert report["mistakes"] == [{"line": 1, "path": "version", "rule": "must be 1", "severity": "error"}]
+
+
+OWN = """\
+package own
+
+decision := input.principal.groups[0] == "staff" if input.request.headers[_] == "a" else := slow
+
+slow := time.now_ns() > input.time.minute_ns
+
+quick := input.request.method == "GET"
+"""
+
+
+def test_what_of_ones_own_policy_is_not_remembered_is_told(directory: Path, listening: str) -> None:
+    (directory / "own.rego").write_text(OWN.replace(" else := slow", ""))
+    text = config(listening, routes=WIKI, extra="policy: {path: own.rego, decision: own/decision}")
+    result = check(directory, text)
+    place = f"{directory}/own.rego line 3"
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"{directory}/ztproxy.yaml: ok",
+        f"own/decision reads input.request.headers whole, {place}: remembered only per header set",
+    ]
+    (directory / "own.rego").write_text(OWN)
+    result = check(directory, text.replace("upstream: wiki", "upstream: wiki, decision: own/quick"))
+    assert result.stdout.splitlines()[1:] == [
+        f"own/decision calls time.now_ns, {directory}/own.rego line 5, so its decisions are not remembered",
+    ]
+    result = check(directory, text.replace("upstream: wiki", "upstream: wiki, decision: own/quick"), "--format", "json")
+    assert [(each["path"], each["remembered"]) for each in json.loads(result.stdout)["decisions"]] == [
+        ("own/decision", False),
+        ("own/quick", True),
+    ]
 
 
 def test_a_file_that_is_not_there_is_told_like_any_mistake(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_entries_take_no_more_memory_than_is_told(tmp_path: Any, metadata: dict[
     memo = worker.load("package p\n\nr := [input.request.headers.etag, input.principal.id]")
     tracemalloc.start()
     try:
-        for number in range(2_000):
+        for number in range(400 if metadata else 2_000):
             principal = replace(ANA, id=f"u{number}")
             inquiry = ask(principal=principal, headers=[(b"etag", b"%d" % number)])
             memo.remember(key_of(memo, inquiry), answer(reasons=["a", "b"], dynamic_metadata=metadata), NOON + 1)

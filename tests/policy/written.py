@@ -142,8 +142,8 @@ class _Writer:
         return f"{self._path(path)} {self._dice.choice(['==', '!='])} {json.dumps(self._dice.choice(_STRINGS[path]))}"
 
     def _listed(self, depth: int) -> str:
-        path = self._path(self._dice.choice(_LISTS))
-        return f"{json.dumps(self._dice.choice(['docs', 'engineering', 'large', 'leaf.example.org', 'finance']))} in {path}"
+        item = self._dice.choice(["docs", "engineering", "large", "leaf.example.org", "finance"])
+        return f'"{item}" in {self._path(self._dice.choice(_LISTS))}'
 
     def _bound(self, depth: int) -> str:
         name = f"bound{self._dice.randrange(10**6)}"
@@ -153,7 +153,8 @@ class _Writer:
         return self._some_text()
 
     def _every(self, depth: int) -> str:
-        return f'every item in {self._path(self._dice.choice(_LISTS))} {{\n\t\titem != "{self._dice.choice(["docs", "finance", "7"])}"\n\t}}'
+        item = self._dice.choice(["docs", "finance", "7"])
+        return f'every item in {self._path(self._dice.choice(_LISTS))} {{\n\t\titem != "{item}"\n\t}}'
 
     def _counted(self, depth: int) -> str:
         path = self._path(self._dice.choice(_LISTS + _OBJECTS))
@@ -164,7 +165,8 @@ class _Writer:
         way = dice.randrange(3)
         name = f"key{dice.randrange(10**6)}"
         if way == 0:
-            return f'some {name}, _ in {self._path(dice.choice(_OBJECTS))}\n\tstartswith({name}, "{dice.choice("adeopstx")}")'
+            initial = dice.choice("adeopstx")
+            return f'some {name}, _ in {self._path(dice.choice(_OBJECTS))}\n\tstartswith({name}, "{initial}")'
         if way == 1:
             return (
                 f'some {name} in ["department", "acr", "org"]\n\t{self._path("principal.claims")}[{name}] == "finance"'
