@@ -9,7 +9,7 @@ ask(method, now, principal) := answer if {
 	answer := working_hours.decision with input as {
 		"principal": principal,
 		"request": {"method": method},
-		"time": {"unix_ns": time.parse_rfc3339_ns(now)},
+		"time": {"minute_ns": time.parse_rfc3339_ns(now)},
 	}
 }
 
