@@ -170,12 +170,12 @@ CASES = (
     ),
     Case(
         "connections",
-        "small, over 512 connections",
+        "small, over 512 connections, once all are made",
         "rate",
         "requests/s",
         (
-            *(loaded(peer, Load(connections=512)) for peer in ("nginx", "envoy-rbac", "ztproxy")),
-            loaded("ztproxy", SMALL, series="ztproxy, 32 connections"),
+            *(loaded(peer, Load(connections=512, settle=3)) for peer in ("nginx", "envoy-rbac", "ztproxy")),
+            loaded("ztproxy", Load(settle=3), series="ztproxy, 32 connections"),
         ),
     ),
     Case(

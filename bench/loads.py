@@ -11,8 +11,10 @@ import json
 import re
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ class Load:
         rate: requests a second at most; 0 for as many as it can. bombardier only.
         distinct: nothing of it may be answered from memory.
         sends: bytes of a body with each request, if it is these that count.
+        settle: seconds in which all connections are made; what the peer records after them is its rate.
     """
 
     path: str = "/"
@@ -68,6 +71,7 @@ class Load:
     rate: int = 0
     distinct: bool = False
     sends: int = 0
+    settle: float = 0
 
     def run(self, peer: Peer, seconds: float) -> Outcome:
         """Load a peer for a while."""
@@ -84,14 +88,41 @@ def measure(load: Load, peer: Peer, seconds: float) -> Outcome:
     peer.forget()
     counts = peer.counts()
     core, before, began = core_time(PROXY_CORE), processor_time(peer.processes), time.monotonic()
-    outcome = load.run(peer, seconds)
+    with _settled(load, peer, seconds) as window:
+        outcome = load.run(peer, load.settle + seconds)
     spent = processor_time(peer.processes) - before
     outcome.values["cpu"] = spent * 1e6 / max(outcome.requests, 1)
     outcome.values["others"] = max(0.0, core_time(PROXY_CORE) - core - spent) / (time.monotonic() - began)
     own = {name: value - counts[name] for name, value in peer.counts().items()}
     outcome.void = outcome.void or _unrecorded(peer, outcome.requests) or _suspicious(own, load, outcome)
+    if window:
+        outcome.values["rate"] = _rate(window, peer)
     peer.forget()
     return outcome
+
+
+@contextmanager
+def _settled(load: Load, peer: Peer, seconds: float) -> Iterator[list[tuple[float, int]]]:
+    """Look at a peer's records while it is loaded: once when it has settled, and once before the end."""
+    window: list[tuple[float, int]] = []
+
+    def look() -> None:
+        for pause in (load.settle, seconds * 0.95):
+            time.sleep(pause)
+            window.append((time.monotonic(), peer.access_log.stat().st_size))
+
+    looking = threading.Thread(target=look)
+    if load.settle:
+        looking.start()
+    yield window
+    if load.settle:
+        looking.join()
+
+
+def _rate(window: Sequence[tuple[float, int]], peer: Peer) -> float:
+    """Return the records a second between two looks at their file; one is as long as another."""
+    (began, before), (ended, after) = window
+    return (after - before) / (ended - began) * peer.records() / peer.access_log.stat().st_size
 
 
 def _unrecorded(peer: Peer, requests: int) -> str:

@@ -130,23 +130,26 @@ def bar_table(verdicts: Sequence[Verdict]) -> list[str]:
     return ["| case | bar | measured: median (least to most) | |", "| --- | --- | --- | --- |", *rows]
 
 
+COLUMNS = {"cpu": "CPU µs each", "p50": "p50 ms", "p99": "p99 ms", "evaluated": "decisions evaluated"}
+
+
 def case_table(case: Case, figures: Figures) -> list[str]:
     """Return the rows of one case: each series, and what ztproxy is to it in the same round."""
     compared = OURS in figures.series(case.name) and len(figures.series(case.name)) > 1
-    extra = [name for name in ("cpu", "p50", "p99") if name != case.metric and _any(case, figures, name)]
-    heads = [case.unit, *({"cpu": "CPU µs each", "p50": "p50 ms", "p99": "p99 ms"}[name] for name in extra)]
-    heads += [f"{OURS} to it"] if compared else []
+    by_time = compared and not case.less and _any(case, figures, "cpu")
+    extra = [name for name in COLUMNS if name != case.metric and _any(case, figures, name)]
+    heads = [case.unit, *(COLUMNS[name] for name in extra)]
+    heads += [f"{OURS} to it"] * compared + ["by CPU time"] * by_time
     rows = ["| | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     for series in figures.series(case.name):
         cells = [spread(figures.spread(case.name, series, case.metric))]
-        cells += [_median(figures.spread(case.name, series, name)) for name in extra]
-        if compared:
-            own = series == OURS
-            cells.append("" if own else spread(figures.ratio(case.name, OURS, series, case.metric), " x"))
-        voids = "".join(
-            f" (void: {why})" for why in dict.fromkeys(one.void for one in figures.of(case.name, series)) if why
-        )
-        rows.append(f"| {TITLES.get(series, series)}{voids} | {' | '.join(cells)} |")
+        cells += [_median(figures.spread(case.name, series, name), name) for name in extra]
+        if series == OURS:
+            cells += [""] * (compared + by_time)
+        else:
+            cells += [spread(figures.ratio(case.name, OURS, series, case.metric), " x")] * compared
+            cells += [spread(figures.ratio(case.name, series, OURS, "cpu"), " x")] * by_time
+        rows.append(f"| {TITLES.get(series, series)}{_voids(case, series, figures)} | {' | '.join(cells)} |")
     return rows
 
 
@@ -166,8 +169,15 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _median(one: Spread | None) -> str:
-    return "" if one is None else number(one.median)
+def _median(one: Spread | None, metric: str) -> str:
+    if one is None:
+        return ""
+    return f"{one.median:.0%}" if metric == "evaluated" else number(one.median)
+
+
+def _voids(case: Case, series: str, figures: Figures) -> str:
+    reasons = dict.fromkeys(one.void for one in figures.of(case.name, series) if one.void)
+    return "".join(f" (void: {reason})".replace("|", "/") for reason in reasons)
 
 
 def _any(case: Case, figures: Figures, metric: str) -> bool:

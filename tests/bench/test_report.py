@@ -13,7 +13,12 @@ from bench.report import Report, number, read
 FIGURES = Figures(
     [
         Figure("small", "envoy-rbac", 0, {"rate": 14000.0, "cpu": 69.0, "p50": 2.1, "p99": 3.5, "others": 0.0}),
-        Figure("small", "ztproxy", 0, {"rate": 28000.0, "cpu": 34.0, "p50": 1.0, "p99": 2.5, "others": 0.1}),
+        Figure(
+            "small",
+            "ztproxy",
+            0,
+            {"rate": 28000.0, "cpu": 34.0, "p50": 1.0, "p99": 2.5, "others": 0.1, "evaluated": 0.02},
+        ),
         Figure("small", "envoy-rbac", 1, {"rate": 10000.0, "cpu": 71.0, "p50": 2.3, "p99": 3.7, "others": 0.0}),
         Figure("small", "ztproxy", 1, {"rate": 21000.0, "cpu": 36.0, "p50": 1.2, "p99": 2.7, "others": 0.0}),
         Figure("small", "nginx", 0, {}, "no answer"),
@@ -42,12 +47,17 @@ def test_a_bar_is_told_with_its_ratio() -> None:
 
 def test_a_series_is_told_with_how_far_rounds_lie_apart_and_what_ztproxy_is_to_it() -> None:
     assert row("| Envoy, jwt") == (
-        "| Envoy, jwt_authn + RBAC | 12,000 (10,000 to 14,000) | 70.0 | 2.20 | 3.60 | 2.05 x (2.00 to 2.10) |"
+        "| Envoy, jwt_authn + RBAC | 12,000 (10,000 to 14,000) | 70.0 | 2.20 | 3.60 |  | 2.05 x (2.00 to 2.10) "
+        "| 2.00 x (1.97 to 2.03) |"
     )
 
 
+def test_what_ztproxy_evaluated_is_told() -> None:
+    assert row("| ztproxy") == "| ztproxy | 24,500 (21,000 to 28,000) | 35.0 | 1.10 | 2.60 | 2% |  |  |"
+
+
 def test_a_void_series_is_told_with_its_reason() -> None:
-    assert row("| nginx") == "| nginx (void: no answer) | void |  |  |  | void |"
+    assert row("| nginx") == "| nginx (void: no answer) | void |  |  |  |  | void | void |"
 
 
 def test_a_machine_that_others_used_is_told() -> None:
