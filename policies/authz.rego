@@ -17,13 +17,18 @@ decision := {"allow": true, "reasons": permitting} if {
 		{place | some place in route.always},
 		{place | some place in route.emails[input.principal.email]},
 		{place | some place in route.subjects[input.principal.id]},
-		{place | some group in input.principal.groups; some place in route.groups[group]},
+		{place |
+			groups := route.groups
+			some group in input.principal.groups
+			some place in groups[group]
+		},
 		{place | some place in route.workloads[input.peer.id]},
 		{place |
 			some prefix, places in route.prefixes[input.peer.trust_domain]
 			startswith(input.peer.id, prefix)
 			some place in places
 		},
+		{place | some place in route.first_segments[input.request.path_segments[0]]},
 		{place | some place in far(route.far)},
 	})
 

@@ -194,6 +194,10 @@ test_an_entry_is_found_by_a_claim if {
 	found({"principal": user}, {"far": far}) == ["0", "2"]
 }
 
+test_an_entry_is_found_by_the_first_segment_of_a_path if {
+	found({}, {"first_segments": {"api": [0, 2], "v1": [1]}}) == ["0", "2"]
+}
+
 test_an_entry_is_found_by_a_path if {
 	far := {"path_depths": [1, 2, 3], "paths": {"api": [0], "api/v1": [1], "v1": [2], "api/v1/x": [3]}}
 	found({}, {"far": far}) == ["0", "1"]

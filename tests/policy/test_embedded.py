@@ -24,6 +24,12 @@ nothing if input.there.is.none
 a_set contains x if some x in input.items
 an_object := {"é": [1, 2.5, true, null], "big": 18446744073709551615, "set": {"b", "a"}, "nested": {{"k": 1}}}
 numbered[k] := 1 if some k in [1, 2]
+decides := {"allow": true, "reasons": ["a", "b"], "http_status": 403, "more": {"none": null}}
+large := 123456789012345678901234567890
+fractions := [0.5, 3.0]
+unhashable := {"allow": true, "reasons": {["b"], ["a"]}}
+by_turns := input.items if input.items
+by_turns := {x | some x in input.set} if input.set
 fails := to_number(input.secret)
 clashes := 1
 clashes := 2 if input.secret
@@ -56,14 +62,28 @@ async def refusal(engine: EmbeddedEngine, path: str, document: dict[str, Any]) -
             {"é": [1, 2.5, True, None], "big": 18446744073709551615, "set": ["a", "b"], "nested": [{"k": 1}]},
         ),
         ("p/numbered", {"1": 1, "2": 1}),
+        ("p/decides", {"allow": True, "reasons": ["a", "b"], "http_status": 403, "more": {"none": None}}),
+        ("p/large", 1.2345678901234568e29),
+        ("p/fractions", [0.5, 3]),
+        ("p/unhashable", {"allow": True, "reasons": [["a"], ["b"]]}),
     ],
 )
 async def test_an_answer_is_the_rules_value_as_json(path: str, value: object) -> None:
     assert await loaded().evaluate(path, {"who": "ana", "items": ["y", "x", "y"]}) == value
 
 
+async def test_an_answer_is_the_same_value_as_often_as_it_is_asked_for() -> None:
+    engine = loaded()
+    for _ in range(2):
+        assert await engine.evaluate("p/by_turns", {"items": ["y", "x", "y"]}) == ["y", "x", "y"]
+        assert await engine.evaluate("p/by_turns", {"set": ["y", "x", "y"]}) == ["x", "y"]
+        assert await engine.evaluate("p/by_turns", {}) is UNDEFINED
+        assert await engine.evaluate("p/null_value", {}) is None
+        assert await engine.evaluate("p/odd", {}) == "<undefined>"
+
+
 @pytest.mark.parametrize(
-    ("path", "place"), [("p/fails", "p.rego:11:19: to_number: operand must be a number"), ("p/clashes", "p.rego:1")]
+    ("path", "place"), [("p/fails", "p.rego:17:19: to_number: operand must be a number"), ("p/clashes", "p.rego:1")]
 )
 async def test_an_error_of_the_policy_is_told_in_one_line_without_the_inputs_values(path: str, place: str) -> None:
     refused = await refusal(loaded(), path, {"secret": "hunter2"})
