@@ -74,6 +74,19 @@ def told(error: BaseException) -> str:
     return f"{place[1]}: {said}" if place is not None else said
 
 
+_SCALARS: Final = frozenset({str, bool, int})
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is what JSON would make of it."""
+    kind = type(value)
+    if kind in _SCALARS or value is None:
+        return True
+    if kind is dict:
+        return all(type(key) is str and _is_plain(item) for key, item in value.items())  # type: ignore[attr-defined]
+    return kind is list and all(map(_is_plain, value))  # type: ignore[call-overload]
+
+
 class EmbeddedEngine:
     """A compiled policy with its data. It lives on the thread that made it: regorus panics on any other.
 
@@ -84,7 +97,7 @@ class EmbeddedEngine:
         reads: finds out what a rule reads of the input.
     """
 
-    __slots__ = ("_engine", "_plans", "_pristine", "_rules", "deadline", "generation", "revision")
+    __slots__ = ("_engine", "_plans", "_pristine", "_rules", "_through_json", "deadline", "generation", "revision")
     instant = True
 
     def __init__(
@@ -97,6 +110,7 @@ class EmbeddedEngine:
         self._engine = engine.clone()
         self.deadline = deadline
         self._rules: dict[str, str] = {}
+        self._through_json: set[str] = set()  # the rules that had a value which is not plain
 
     def plan(self, path: str) -> Plan:
         """Return what is made of requests for a rule."""
@@ -118,8 +132,7 @@ class EmbeddedEngine:
         began = time.monotonic()
         try:
             self._engine.set_input(document)
-            text = self._engine.eval_rule_as_json(rule)
-            undefined = text == _UNDEFINED_AS_JSON and self._engine.eval_rule(rule) is None
+            value = self._value(rule)
         except TypeError:
             # The engine still has the input of the request before; the new clone has none.
             raise self._failed(Refused(INPUT_REFUSED, "the input's values must be JSON")) from None
@@ -132,7 +145,29 @@ class EmbeddedEngine:
         took = time.monotonic() - began
         if took > self.deadline:
             raise Refused(POLICY_TOO_SLOW, f"the evaluation took {took * 1000:.0f} ms")
-        return UNDEFINED if undefined else json.loads(text)
+        return value
+
+    def _value(self, rule: str) -> object:
+        """Return the value of a rule for the input that is set.
+
+        regorus makes Python values in half the time in which JSON is made and read, but its sets have no order, its
+        keys are of any type, what cannot be hashed is an error, and None is two things. JSON is asked for those.
+        """
+        if rule not in self._through_json:
+            try:
+                value = self._engine.eval_rule(rule)
+            except (TypeError, RuntimeError):
+                pass  # of the value, or of the policy: then it comes again
+            else:
+                if value is None:
+                    return UNDEFINED if self._engine.eval_rule_as_json(rule) == _UNDEFINED_AS_JSON else None
+                if _is_plain(value):
+                    return value
+                self._through_json.add(rule)
+        text = self._engine.eval_rule_as_json(rule)
+        if text == _UNDEFINED_AS_JSON and self._engine.eval_rule(rule) is None:
+            return UNDEFINED
+        return json.loads(text)
 
     def _failed(self, refused: Refused) -> Refused:
         """Return a refusal, with an engine in place that no failure has touched."""

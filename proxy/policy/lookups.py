@@ -68,11 +68,12 @@ def _ways(entry: Requirements) -> Iterator[_Way]:
     """Yield the ways to find an entry, the cheapest look-up first."""
     who = [*_subjects(entry)]
     yield from who
-    if not who:
-        yield _Way((("always",),), entry)
     if "paths" in entry:
         patterns = (pattern for alike in entry["paths"].values() for pattern in alike)
+        yield _Way(_set(("first_segments", segment) for segment in entry["paths"]), entry)
         yield _Way(_set(("paths", "/".join(pattern["segments"])) for pattern in patterns), entry)
+    elif not who:
+        yield _Way((("always",),), entry)
 
 
 def _subjects(entry: Requirements) -> Iterator[_Way]:
