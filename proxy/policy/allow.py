@@ -20,6 +20,7 @@ from proxy.identity.spiffe import parse_pattern
 from proxy.policy.lookups import compile_entries
 from proxy.policy.requirements import USER_KEYS, issuers_of, names_a_user, requirements
 
+_METHODS = sorted(method.decode("ascii") for method in METHODS)
 _DEFAULT_DECISION = "ztproxy/authz/decision"
 _SUBJECT_KEYS = (*USER_KEYS, "workloads", "authenticated", "anyone")
 
@@ -157,10 +158,9 @@ def _workload_mistakes(patterns: Iterable[str], config: Config, at: Location) ->
 
 
 def _method_mistakes(methods: Iterable[str], at: Location) -> Iterator[Mistake]:
-    known = sorted(method.decode("ascii") for method in METHODS)
     for index, method in enumerate(methods):
-        if method not in known:
-            yield Mistake((*at, index), f'no method is called "{method}"{did_you_mean(method.upper(), known)}')
+        if method not in _METHODS:
+            yield Mistake((*at, index), f'no method is called "{method}"{did_you_mean(method.upper(), _METHODS)}')
 
 
 def _path_mistakes(paths: Iterable[str], route: Route, at: Location) -> Iterator[Mistake]:

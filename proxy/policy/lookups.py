@@ -48,11 +48,15 @@ def compile_entries(names: Sequence[str], entries: Sequence[Requirements]) -> di
     filed: dict[Place, list[int]] = {}
     compiled = []
     for number, (name, options) in enumerate(zip(names, ways, strict=True)):
-        way = min(options, key=lambda way: max(_FEW, *(crowds[place] for place in way.places)))
+        way = options[0] if len(options) == 1 else min(options, key=lambda way: _crowd(way, crowds))
         compiled.append(_compiled(name, way.left))
         for place in way.places:
             filed.setdefault(place, []).append(number)
     return {"allow": compiled, **_shelves(filed), "asked": _asked(entries)}
+
+
+def _crowd(way: _Way, crowds: Mapping[Place, int]) -> int:
+    return max(_FEW, *(crowds[place] for place in way.places))
 
 
 def _compiled(name: str, left: Requirements) -> dict[str, Any]:
