@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
 
-from proxy.config.load import read, render
-from proxy.server.reload import fingerprints, watched_files
+from proxy.config.limits import parse_workers
+from proxy.config.load import File, read
+from proxy.server.children import interpreter
+from proxy.server.cpus import usable_cpus
+from proxy.server.reload import build_read
 from proxy.server.runtime import Runtime
-from proxy.server.snapshot import compile_file
-from proxy.server.worker import Worker
+from proxy.server.standalone import Standalone
+from proxy.server.watch import Prints, fingerprints
+
+_WORKERS_HELP = "Processes that serve: auto, one for each CPU, or a number. Takes the place of `workers` in FILE."
 
 
 def run(
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration.")],
+    workers: Annotated[str | None, typer.Option(metavar="N", help=_WORKERS_HELP)] = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, which drain; SIGHUP and changed files reload.
 
@@ -29,10 +36,30 @@ def run(
     Exit status: 0 after a drain, 1 when it cannot serve, 2 when FILE has a mistake.
 
     Example: ztproxy run -c /etc/ztproxy/ztproxy.yaml
+
+    Example: ztproxy run -c ztproxy.yaml --workers auto
     """
+    asked = _count(workers)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that is asked for while we start is what we do anyway
     _allow_descriptors()
-    raise typer.Exit(uvloop.run(_serve(config)))
+    before = fingerprints([config])
+    file = read(config)
+    # A file with mistakes is one process's to tell, and is told before anything is begun.
+    wanted: int | str = asked or file.config.workers if file.config is not None else 1
+    count = usable_cpus() if wanted == "auto" else int(wanted)
+    if count > 1:
+        _supervise(config, count)
+    raise typer.Exit(_serve(file, before))
+
+
+def _count(text: str | None) -> int | str | None:
+    """Return what `--workers` says."""
+    if text is None:
+        return None
+    try:
+        return parse_workers(int(text) if text.isdecimal() and text.isascii() else text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--workers") from None
 
 
 def _allow_descriptors() -> None:
@@ -41,19 +68,27 @@ def _allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(path: Path) -> int:
+def _supervise(path: Path, count: int) -> NoReturn:
+    """Become the supervisor, in this very process but anew: it needs little of what was loaded to come here."""
+    command = interpreter("proxy.server.supervisor", str(path), str(count))
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+
+
+def _serve(file: File, before: Prints) -> int:
+    """Serve in this process."""
+    return uvloop.run(_run(file, before))
+
+
+async def _run(file: File, before: Prints) -> int:
     runtime = Runtime()
-    prints = fingerprints([path])  # before it is read
-    file = read(path)
-    if file.config is not None:
-        prints = {**fingerprints(watched_files(path, file.config)), **prints}
-    snapshot, file = compile_file(file, None, runtime)
-    for line in render(file.mistakes, path):
+    built = build_read(file, before, runtime)
+    for line in built.lines:
         sys.stderr.write(line + "\n")
-    if snapshot is None:
+    if built.snapshot is None:
         return 2
     try:
-        await Worker(path, runtime, snapshot, prints).serve()
+        await Standalone(file.path, runtime, built.snapshot, built.prints).serve()
     except OSError as error:
         sys.stderr.write(f"ztproxy: cannot serve: {error.strerror or error}\n")
         return 1

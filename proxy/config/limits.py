@@ -5,7 +5,7 @@ Sizes are bytes, durations seconds. A budget that is passed is a row of `proxy/e
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema
 
@@ -27,6 +27,25 @@ Count = Annotated[
 ]
 
 
+MOST_WORKERS = 256
+
+
+def parse_workers(value: object) -> int | Literal["auto"]:
+    """Return how many processes are to serve. Raise ValueError with the rule."""
+    if value == "auto":
+        return "auto"
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WORKERS:
+        raise ValueError(f"must be auto, or a whole number from 1 to {MOST_WORKERS}")
+    return value
+
+
+Workers = Annotated[
+    int | Literal["auto"],
+    PlainValidator(parse_workers),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": MOST_WORKERS}]}),
+]
+
+
 class Limits(BaseModel):
     """`limits:` of the config."""
 
@@ -43,12 +62,12 @@ class Limits(BaseModel):
     body_rate: Budget = 240  # Apache mod_reqtimeout: 500; 240 B/s carries a 2G modem
     body_grace: Wait = 10.0
     chunk_overhead: Budget = 16 * 1024  # chunk extensions and trailers: bytes of a chunked body that are no body
-    # Connections.
+    # Connections. With several workers, each has these to itself.
     idle: Wait = 75.0  # keep-alive between requests (nginx: 75 s)
     requests_per_connection: Count = 10_000
     connections: Count = 10_000  # per listener
     connections_per_address: Count = 1_000  # per listener
-    in_flight: Count = 10_000  # requests at once, whole process
+    in_flight: Count = 10_000  # requests at once, per worker
     # Upstreams.
     upstream_connect: Wait = 5.0
     upstream_connections: Count = 128  # per endpoint

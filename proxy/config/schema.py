@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from proxy.config.limits import Limits
+from proxy.config.limits import Limits, Workers
 from proxy.config.units import Duration, Wait
 from proxy.config.values import (
     CIDR,
@@ -335,6 +335,7 @@ class Config(Section):
 
     version: Version
     trust_domain: TrustDomain
+    workers: Workers = 1
     listeners: Annotated[tuple[Listener, ...], NonEmpty]
     admin: Admin = Admin()
     health: Health | None = None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from proxy.server.runtime import Runtime
 from proxy.server.sockets import ListeningSocket
 from proxy.telemetry.metrics import CONTENT_TYPE
 
@@ -22,16 +22,17 @@ class Admin:
     """One of the two control addresses.
 
     Args:
-        runtime: the serving process.
-        with_metrics: serve `/metrics` too.
+        unready: says why no request should come now; empty text where they may.
+        metrics: what `/metrics` serves, or None: not here.
     """
 
-    def __init__(self, runtime: Runtime, *, with_metrics: bool) -> None:
-        self._runtime = runtime
+    def __init__(self, unready: Callable[[], str], metrics: Callable[[], Awaitable[bytes]] | None) -> None:
+        self._unready = unready
+        self._exposition = metrics
         application = web.Application()
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
-        if with_metrics:
+        if metrics is not None:
             application.router.add_get("/metrics", self._metrics)
         self._handlers: deque[web.RequestHandler] = deque()
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
@@ -70,9 +71,10 @@ class Admin:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        if self._runtime.draining:
-            return web.Response(status=503, text="draining\n")
+        if reason := self._unready():
+            return web.Response(status=503, text=f"{reason}\n")
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._runtime.metrics.expose(), headers={"Content-Type": CONTENT_TYPE})
+        assert self._exposition is not None
+        return web.Response(body=await self._exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -7,66 +7,74 @@ one is swapped in by one assignment. What a running process cannot change is ref
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.config.load import read, render
+from proxy.config.load import File, read, render
 from proxy.config.schema import Config
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot, compile_file
+from proxy.server.watch import WATCH_SECONDS, Prints, fingerprints, prints_of, watched_files
 from proxy.telemetry.sink import tell
 
-_WATCH_SECONDS = 1.0
-
-Prints = dict[str, tuple[int, int, int]]
 Adopt = Callable[[Snapshot], Awaitable[None]]
 
 
-def watched_files(path: Path, config: Config) -> list[Path]:
-    """Return the config file and every file and directory that it names and a snapshot reads."""
-    named: list[Path | None] = [path, config.policy.path]
-    for listener in config.listeners:
-        if listener.tls is not None:
-            named += [listener.tls.certificate, listener.tls.key]
-            for pair in listener.tls.certificates:
-                named += [pair.certificate, pair.key]
-    named += [bundle.file for bundle in config.identity.trust_bundles.values()]
-    named += [issuer.ca for issuer in config.identity.issuers.values()]
-    named += [upstream.tls.ca for upstream in config.upstreams.values()]
-    if (opa := config.policy.opa) is not None:
-        named += [opa.ca, opa.certificate, opa.key]
-        if opa.token_file is not None and not opa.token_file.startswith("env:"):
-            named.append(Path(opa.token_file))
-    return [file for file in named if file is not None]
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What became of a config file.
+
+    Args:
+        snapshot: the next generation, or None where there is a mistake.
+        lines: every mistake and warning, as a person reads it.
+        wanted: what the file says, as far as it can be read.
+        prints: of all files that were looked at.
+    """
+
+    snapshot: Snapshot | None
+    lines: list[str]
+    wanted: Config | None
+    prints: Prints
 
 
-def fingerprints(files: Iterable[Path]) -> Prints:
-    """Return device-independent marks of files, and of everything in those that are directories."""
-    prints: Prints = {}
-    for file in files:
-        for each in _with_contents(file):
-            with suppress(OSError):  # absent, or swapped in this moment: then it is another print the next time
-                status = os.stat(each)
-                prints[str(each)] = (status.st_mtime_ns, status.st_size, status.st_ino)
-    return prints
+async def build(path: Path, runtime: Runtime, serving: Snapshot | None = None, refused: Config | None = None) -> Built:
+    """Compile a config file as it is now; whatever is wrong with it is told, not raised.
+
+    Args:
+        path: the config file.
+        runtime: the process that will serve it.
+        serving: the snapshot that serves now.
+        refused: the config that was refused last: one of its files may be what is amended.
+    """
+    before = _look(path, serving.config if serving is not None else None, refused)
+    file = await asyncio.to_thread(read, path)  # a big file takes seconds to read
+    return build_read(file, before, runtime, serving)
 
 
-def _of(prints: Prints, files: list[Path]) -> Prints:
-    """Return the marks of these files, and of what is in those that are directories."""
-    return {
-        name: seen
-        for name, seen in prints.items()
-        if any(file in (path := Path(name), *path.parents) for file in files)
-    }
+def build_read(file: File, before: Prints, runtime: Runtime, serving: Snapshot | None = None) -> Built:
+    """Compile a config file that was read, with what it names as it is now.
 
-
-def _with_contents(file: Path) -> list[Path]:
+    Args:
+        file: as it was read.
+        before: how it looked, and files that it may name, before it was.
+        runtime, serving: as of `build`.
+    """
+    path, wanted = file.path, file.config or file.salvaged
+    now = _look(path, serving.config if serving is not None else None, wanted)
+    prints = {name: before.get(name, found) for name, found in now.items()}
     try:
-        return [file, *file.rglob("*")] if file.is_dir() else [file]
-    except OSError:
-        return [file]
+        snapshot, file = compile_file(file, serving, runtime)
+        return Built(snapshot, render(file.mistakes, path), wanted, prints)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a Rust panic is no Exception
+        return Built(None, [f"{path}: compiling it failed: {type(error).__name__}: {error}"], wanted, prints)
+
+
+def _look(path: Path, *configs: Config | None) -> Prints:
+    named = [watched_files(path, config) for config in configs if config is not None]
+    return fingerprints([path, *(file for files in named for file in files)])
 
 
 class Reloader:
@@ -95,46 +103,29 @@ class Reloader:
         """Watch and reload until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(_WATCH_SECONDS):
+                async with asyncio.timeout(WATCH_SECONDS):
                     await self._asked.wait()
             except TimeoutError:
-                if self._look(self._refused) == self._prints:
+                if _look(self._path, self._runtime.snapshot.config, self._refused) == self._prints:
                     continue
             self._asked.clear()
             await self._reload()
 
     async def _reload(self) -> None:
         """Build and adopt the next snapshot, or keep this one and say why; whatever happens, the next try will come."""
-        try:
-            snapshot, lines = await self._build()
-            if snapshot is not None:
+        built = await build(self._path, self._runtime, self._runtime.snapshot, self._refused)
+        snapshot, lines, self._prints = built.snapshot, built.lines, built.prints
+        if snapshot is not None:
+            try:
                 await self._adopt(snapshot)
-                self._prints = _of(self._prints, watched_files(self._path, snapshot.config))
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-            raise
-        except OSError as error:
-            snapshot, lines = None, [f"{self._path}: {error.strerror or error}"]
-        except BaseException as error:  # a Rust panic is no Exception
-            snapshot, lines = None, [f"{self._path}: reload failed: {type(error).__name__}: {error}"]
+            except OSError as error:
+                snapshot, lines = None, [f"{self._path}: {error.strerror or error}"]
+        self._refused = built.wanted if snapshot is None else None
         for line in lines:
             tell(line)
         self._runtime.metrics.reloads.of("ok" if snapshot is not None else "refused").inc()
         if snapshot is not None:
+            self._prints = prints_of(self._prints, watched_files(self._path, snapshot.config))
             self._runtime.observe("reloaded", {"policy_revision": snapshot.engine.revision})
         else:
             self._runtime.observe("reload_refused", {"mistakes": lines})
-
-    async def _build(self) -> tuple[Snapshot | None, list[str]]:
-        """Compile the file as it is now. Files are looked at before they are read, so that no change is lost."""
-        before = self._look(self._refused)
-        file = await asyncio.to_thread(read, self._path)  # a big file takes seconds to read
-        wanted = file.config or file.salvaged
-        prints = {name: before.get(name, found) for name, found in self._look(wanted).items()}
-        snapshot, file = compile_file(file, self._runtime.snapshot, self._runtime)
-        self._refused = wanted if snapshot is None else None
-        self._prints = prints
-        return snapshot, render(file.mistakes, self._path)
-
-    def _look(self, also: Config | None) -> Prints:
-        files = watched_files(self._path, self._runtime.snapshot.config)
-        return fingerprints(files + (watched_files(self._path, also) if also is not None else []))

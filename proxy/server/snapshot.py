@@ -46,8 +46,8 @@ class Snapshot:
     access: Writer | None
 
 
-# Sections whose sockets are opened once, at the start.
-_FIXED = ("admin", "health")
+# What is settled once, at the start: sockets that are opened then, and how many processes there are.
+_FIXED = ("admin", "health", "workers")
 
 
 def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> tuple[Snapshot | None, File]:

@@ -118,6 +118,10 @@ class Metrics:
         self.certificate_expiry_seconds = gauge(
             "certificate_expiry_seconds", "Seconds until a certificate expires; negative once it has.", "name"
         )
+        self.workers = Gauge("ztproxy_workers", "Processes that serve.", registry=registry)
+        self.worker_restarts = Counter(
+            "ztproxy_worker_restarts", "Workers that ended, and were made again by their supervisor.", registry=registry
+        )
         for kind in ("access", "decision", "event", "tls"):
             self.records_dropped.of(kind)  # an alert on a rate needs the zero before the first drop
         for result in ("ok", "refused"):

@@ -68,7 +68,7 @@ class Sink:
             try:
                 written += os.write(self._fd, view[written:])
             except BlockingIOError:  # a pipe that somebody else has set to non-blocking: wait here instead
-                _writable(self._fd, None)
+                writable(self._fd, None)
             except OSError as error:
                 return written, error
         return written, None
@@ -77,7 +77,7 @@ class Sink:
 def tell(text: str) -> None:
     """Say something on stderr, unless that would block: stderr may be the same stuck pipe as stdout."""
     try:
-        if _writable(2, 0):
+        if writable(2, 0):
             os.write(2, f"ztproxy: {text}\n".encode(errors="backslashreplace")[:4096])
     except OSError:  # nobody is left to be told
         return
@@ -89,7 +89,8 @@ def _open(path: str) -> int:
     return os.open(path, flags, 0o640)
 
 
-def _writable(fd: int, timeout_ms: int | None) -> bool:
+def writable(fd: int, timeout_ms: int | None) -> bool:
+    """Wait until a descriptor takes bytes; return whether it does."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     return bool(poll.poll(timeout_ms))
