@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -76,6 +77,8 @@ def chosen(names: Sequence[str], peers: Sequence[str]) -> list[Case]:
 def measured(cases: Sequence[Case], arguments: argparse.Namespace) -> report.Report:
     """Measure, and return the results."""
     allow_many_files()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everybody who was started is ended
     os.sched_setaffinity(0, {LOAD_CORE})
     settings = {"rounds": f"{arguments.rounds}", "seconds each": f"{arguments.seconds:g}"}
     date = datetime.now(UTC).isoformat(timespec="seconds")

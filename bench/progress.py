@@ -24,7 +24,9 @@ class Progress:
         self._steps, self._done, self._began = steps, 0, time.monotonic()
         columns = (progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
         self._console = Console(stderr=True, highlight=False)
-        self._bar = progress.Progress(*columns, progress.TextColumn("{task.description}"), console=self._console)
+        self._bar = progress.Progress(
+            *columns, progress.TextColumn("{task.description}"), console=self._console, refresh_per_second=1
+        )
         self._task = self._bar.add_task("", total=steps)
 
     def __enter__(self) -> Progress:
