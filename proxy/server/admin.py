@@ -63,9 +63,14 @@ class Admin:
         assert self._runner.server is not None
         handler = self._runner.server()
         self._handlers.append(handler)
+        # Two turns from now: of many that come in one turn none has its transport yet, and to end it would do nothing.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._end_oldest)
+        return handler
+
+    def _end_oldest(self) -> None:
         if len(self._handlers) > _CONNECTIONS:
             self._handlers.popleft().force_close()
-        return handler
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
