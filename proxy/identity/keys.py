@@ -8,6 +8,7 @@ request; what fetches, and the clock, are handed in.
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ PATIENCE = 5.0  # seconds that a request waits for keys before it is answered wi
 ASK_INTERVAL = 30.0  # seconds between two fetches that unknown key ids cause: a flood of them must cause few
 RETRY_FIRST, RETRY_LAST = 1.0, 30.0  # seconds between failed attempts, doubled from the one to the other
 MAX_AGE_FLOOR = 30.0  # seconds: an issuer may ask to be asked more often, and not to be hammered
+SPREAD = 0.2  # share of a pause that is left to chance
 FILE_INTERVAL = 5.0  # seconds between two looks at a key file
 
 
@@ -112,7 +114,8 @@ class KeySource:
     async def run(self) -> None:
         """Keep the keys fresh, for ever. The server starts this once and cancels it."""
         while True:
-            pause = await self.attempt()
+            # Earlier by chance, never later: several workers must not ask an issuer all at once, again and again.
+            pause = await self.attempt() * random.uniform(1 - SPREAD, 1)  # noqa: S311 - it hides nothing
             try:
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()

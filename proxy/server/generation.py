@@ -139,14 +139,24 @@ class Generation:
         self._sockets = {place.name: {**kept, **moved, **bound}[place.name] for place in proposal.places}
         self.now = proposal
         for child in children:
+            child.channel.send({"do": "release"})
             for name in bound if child.serving else self._sockets:
-                self.hand(child, name, child.slot)
+                self._hand(child, "socket", name, child.slot)
         await asyncio.gather(*(self._adopted(child) for child in children))
 
-    def hand(self, child: Child, name: str, slot: int) -> None:
-        """Hand a worker the socket of a slot."""
-        sock = self._sockets[name][slot].socket
-        child.channel.send({"do": "socket", "listener": name, "slot": slot}, sock.fileno())
+    def share_out(self, children: Iterable[Child]) -> None:
+        """Let the workers that serve accept from the sockets of those that do not, so that no client waits for one."""
+        serving = [child for child in children if child.serving]
+        absent = set(range(self._count)) - {child.slot for child in serving}
+        for child in serving:
+            child.channel.send({"do": "release"})
+            for name, sockets in self._sockets.items():
+                for slot in absent:
+                    if sockets[slot] is not sockets[child.slot]:
+                        self._hand(child, "mind", name, slot)
+
+    def _hand(self, child: Child, do: str, name: str, slot: int) -> None:
+        child.channel.send({"do": do, "listener": name}, self._sockets[name][slot].socket.fileno())
 
     async def _adopted(self, child: Child) -> None:
         child.serving = await child.ask("adopt") is not None

@@ -1,4 +1,4 @@
-"""One listening socket: an accept loop of our own, because the library's hides what counts here.
+"""One listener: an accept loop of our own, because the library's hides what counts here.
 
 With `create_server(ssl=…)` a failed handshake fires no callback and a half-open one cannot be counted. Here a slot is
 reserved before `accept`, each connection takes the TLS context of the snapshot that serves at that moment, and the
@@ -42,6 +42,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self._runtime = runtime
         self._socket = sock
+        self._minded: list[ListeningSocket] = []
         self._tasks = Tasks()
         self._accepting = False
         self._watching = False
@@ -61,8 +62,9 @@ class Listener:
         What the kernel has accepted already is taken first: closing the socket would reset it.
         """
         if self._accepting:
-            while self._accept_one():
-                pass
+            for sock in (self._socket, *self._minded):
+                while self._accept_one(sock):
+                    pass
             self.hand_over().close()
 
     def hand_over(self) -> ListeningSocket:
@@ -72,9 +74,28 @@ class Listener:
         """
         self._accepting = False
         self._unwatch()
+        self._let_go()
         for connection in list(self.connections):
             connection.retire()
         return self._socket
+
+    def mind(self, sock: ListeningSocket) -> None:
+        """Accept from another worker's socket too, for that one has ended and its clients wait."""
+        self._unwatch()
+        self._minded.append(sock)
+        self.admit()
+
+    def release(self) -> None:
+        """Leave other workers' sockets to them. Connections go on."""
+        if self._minded:
+            self._unwatch()
+            self._let_go()
+            self.admit()
+
+    def _let_go(self) -> None:
+        for sock in self._minded:
+            sock.close()
+        self._minded.clear()
 
     @property
     def is_over(self) -> bool:
@@ -99,26 +120,29 @@ class Listener:
         self._resume = None
         if self._accepting:
             self._watching = True
-            asyncio.get_running_loop().add_reader(self._socket.socket.fileno(), self._accept_ready)
+            for sock in (self._socket, *self._minded):
+                asyncio.get_running_loop().add_reader(sock.socket.fileno(), self._accept_ready, sock)
 
     def _unwatch(self) -> None:
         self._watching = False
-        asyncio.get_running_loop().remove_reader(self._socket.socket.fileno())
+        for sock in (self._socket, *self._minded):
+            asyncio.get_running_loop().remove_reader(sock.socket.fileno())
         if self._resume is not None:
             self._resume.cancel()
+            self._resume = None
 
-    def _accept_ready(self) -> None:
+    def _accept_ready(self, sock: ListeningSocket) -> None:
         """Accept what waits, as far as there is room: a slot is there before a connection is taken."""
         for _ in range(_BATCH):
             if self._open >= self._runtime.snapshot.config.limits.connections:
                 self._unwatch()  # until `admit`
                 return
-            if not self._accept_one():
+            if not self._accept_one(sock):
                 return
 
-    def _accept_one(self) -> bool:
+    def _accept_one(self, listening: ListeningSocket) -> bool:
         try:
-            sock, address = self._socket.socket.accept()
+            sock, address = listening.socket.accept()
         except BlockingIOError:
             return False
         except ConnectionAbortedError:

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 
@@ -58,6 +59,8 @@ class Member:
             "socket": self._socket,
             "adopt": self._adopt,
             "discard": self._discard,
+            "mind": self._mind,
+            "release": self._release,
             "metrics": self._metrics,
             "drain": self._drain,
         }
@@ -111,6 +114,12 @@ class Member:
             if not self._serving or engine is not self._runtime.snapshot.engine:
                 await engine.close()
 
+    async def _mind(self, message: Message) -> None:
+        self._worker.mind(message["listener"], ListeningSocket.handed(message["descriptor"]))
+
+    async def _release(self, _: Message) -> None:
+        self._worker.release()
+
     async def _metrics(self, question: Message) -> None:
         self._channel.answer(question, {"families": sums.told(self._runtime.metrics.registry)})
 
@@ -126,8 +135,9 @@ class Member:
         self._channel.close()
 
 
-async def _serve(path: Path, descriptor: int) -> int:
-    return await Member(path, Channel(socket.socket(fileno=descriptor))).serve()
+async def _serve(path: Path, descriptor: int) -> NoReturn:
+    status = await Member(path, Channel(socket.socket(fileno=descriptor))).serve()
+    os._exit(status)  # what clients, an engine or a blocked sink still wait for must not outlive the supervisor
 
 
 def main() -> None:
@@ -135,9 +145,7 @@ def main() -> None:
     path, channel = sys.argv[1:]
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    status = uvloop.run(_serve(Path(path), int(channel)))
-    sys.stdout.flush()
-    os._exit(status)  # an engine that is still at work, or a sink that blocks, must not outlive the supervisor
+    uvloop.run(_serve(Path(path), int(channel)))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ class Supervisor:
         self._wake.set()
         if self._stopping.is_set() or self._generation.now is None:
             return
+        self._generation.share_out(self._living())
         self._ended.add(child.told, ended=True)
         pause = self._backoffs[child.slot].ended()
         self._metrics.worker_restarts.inc()
@@ -218,6 +219,7 @@ class Supervisor:
         for child in children:
             if child.serving:
                 self._backoffs[child.slot].served()
+        self._generation.share_out(self._living())
         self._watch.adopted(proposal)
         self._ended.keep_routes(proposal.routes)
         self._writers.reopen()

@@ -83,6 +83,15 @@ class Worker:
         self._runtime.metrics.workers.set(1)
         self._runtime.writers.reopen()
 
+    def mind(self, name: str, sock: ListeningSocket) -> None:
+        """Serve clients of another worker's socket too, until `release`."""
+        self._listeners[name].mind(sock)
+
+    def release(self) -> None:
+        """Leave other workers' sockets to them."""
+        for listener in self._listeners.values():
+            listener.release()
+
     def _retire(self, before: Snapshot) -> None:
         now = self._runtime.snapshot
         for name, cluster in before.clusters.items():

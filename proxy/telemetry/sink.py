@@ -15,8 +15,8 @@ from itertools import accumulate
 class Sink:
     """Lines to one descriptor.
 
-    A line that a full disk tore is finished before the next one begins, so that a reader never meets half a line with
-    another behind it.
+    A line that a full disk tore is taken back where that is possible, for other processes may append to the file, and
+    else finished before the next one begins: a reader never meets half a line with another behind it.
 
     Args:
         name: what a person calls it.
@@ -45,8 +45,22 @@ class Sink:
             return 0, error
         ends = list(accumulate((len(line) for line in lines), initial=rest))
         whole = max(index for index, end in enumerate(ends) if end <= written)
-        self._unfinished = data[written : ends[whole + 1]] if written > ends[whole] else b""
+        torn = written - ends[whole]
+        self._unfinished = data[written : ends[whole + 1]] if torn and not self._take_back(torn) else b""
         return whole, error
+
+    def _take_back(self, size: int) -> bool:
+        """Cut off the last bytes that were written to a file of ours; return False where others came behind them."""
+        if self._path is None:
+            return False
+        try:
+            end = os.lseek(self._fd, 0, os.SEEK_CUR)  # of our last write; a FIFO has none, and raises
+            if os.fstat(self._fd).st_size != end:
+                return False
+            os.ftruncate(self._fd, end - size)
+        except OSError:
+            return False
+        return True
 
     def reopen(self) -> None:
         """Open the path anew, for the file was rotated. Raise OSError and keep the old one where that fails."""
