@@ -43,16 +43,24 @@ class Gateway:
     Args:
         directory: where its config and its output go.
         config: the text of the config file.
+        arguments: of `run`, further ones.
     """
 
-    def __init__(self, directory: Path, config: str, *, environment: dict[str, str] | None = None, stdout: Any = None):
+    def __init__(
+        self,
+        directory: Path,
+        config: str,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        stdout: Any = None,
+    ):
         self.directory = directory
         self.path = directory / "ztproxy.yaml"
         self.path.write_text(config, encoding="utf-8")
         self.records: list[dict[str, Any]] = []
         self._errors = (directory / "stderr.txt").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "proxy", "run", "-c", str(self.path)],
+            [sys.executable, "-W", "error", "-m", "proxy", "run", "-c", str(self.path), *arguments],
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=self._errors,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), **(environment or {})},
@@ -117,6 +125,12 @@ class Gateway:
 
         return wait_for(seen, f"access record of {request_id}")
 
+    def workers(self) -> list[int]:
+        """Return the process ids of its workers; none where it serves by itself."""
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
+
     def memory(self) -> int:
         """Return the resident bytes of the process."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines():
@@ -150,10 +164,10 @@ class Gateway:
 
 
 @contextmanager
-def gateway(directory: Path, config: str, **options: Any) -> Iterator[Gateway]:
+def gateway(directory: Path, config: str, *arguments: str, **options: Any) -> Iterator[Gateway]:
     """Run a gateway until the block ends; it must then end by itself."""
     directory.mkdir(parents=True, exist_ok=True)
-    running = Gateway(directory, config, **options)
+    running = Gateway(directory, config, *arguments, **options)
     try:
         running.wait_until_listening()
         yield running

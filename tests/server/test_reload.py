@@ -36,11 +36,17 @@ def raw() -> Iterator[RawUpstream]:
 
 
 @pytest.fixture
-def front(place: Path, service: Upstream) -> Iterator[Gateway]:
-    with gateway(place, config(service.url, routes=OPEN + API)) as running:
+def front(place: Path, service: Upstream, request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    with gateway(place, config(service.url, routes=OPEN + API), *getattr(request, "param", ())) as running:
         yield running
 
 
+TWO = ("--workers", "2")
+with_workers_too = pytest.mark.parametrize("front", [(), TWO], ids=["alone", "two workers"], indirect=True)
+arguments_of_both = pytest.mark.parametrize("arguments", [(), TWO], ids=["alone", "two workers"])
+
+
+@with_workers_too
 def test_a_reload_changes_the_answer_on_a_live_connection(front: Gateway, service: Upstream) -> None:
     with Client(front.address("plain")) as client:
         assert client.get("/x", "open.example.org").status == 200
@@ -51,6 +57,7 @@ def test_a_reload_changes_the_answer_on_a_live_connection(front: Gateway, servic
     assert front.metric('ztproxy_reloads_total{result="ok"}') == 1
 
 
+@with_workers_too
 def test_a_changed_file_is_noticed_without_a_signal(front: Gateway, service: Upstream) -> None:
     front.path.write_text(config(service.url, routes=CLOSED), encoding="utf-8")
     front.event("reloaded")
@@ -83,6 +90,7 @@ def test_a_bad_file_changes_nothing_and_is_reported(
     assert front.metric('ztproxy_reloads_total{result="refused"}') >= 1
 
 
+@with_workers_too
 def test_a_listener_that_cannot_be_bound_changes_nothing(front: Gateway, service: Upstream) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -93,6 +101,7 @@ def test_a_listener_that_cannot_be_bound_changes_nothing(front: Gateway, service
         assert client.get("/x", "open.example.org").status == 200
 
 
+@with_workers_too
 def test_listeners_come_and_go_and_their_connections_finish(front: Gateway, service: Upstream) -> None:
     plain = front.address("plain")
     with Client(plain) as client:
@@ -171,7 +180,10 @@ def test_an_upstream_that_did_not_change_keeps_its_connections(front: Gateway, s
     assert service.connections == 1
 
 
-def test_a_drain_lets_requests_finish_and_exits_with_0(place: Path, raw: RawUpstream) -> None:
+@arguments_of_both
+def test_a_drain_lets_requests_finish_and_exits_with_0(
+    place: Path, raw: RawUpstream, arguments: tuple[str, ...]
+) -> None:
     go = threading.Event()
 
     def slow(sock: socket.socket) -> None:
@@ -181,7 +193,7 @@ def test_a_drain_lets_requests_finish_and_exits_with_0(place: Path, raw: RawUpst
 
     raw.script = slow
     text = config(raw.url, routes=OPEN, extra="drain: {delay: 500ms, timeout: 20s}\nlimits: {request_head: 1s}")
-    with gateway(place, text) as front:
+    with gateway(place, text, *arguments) as front:
         busy, idle = Client(front.address("plain")), Client(front.address("plain"))
         busy.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
         wait_for(lambda: raw.connections, "upstream connection")
@@ -208,9 +220,10 @@ def refuses(address: tuple[str, int]) -> bool:
     return False
 
 
-def test_a_drain_ends_what_does_not_finish(place: Path, raw: RawUpstream) -> None:
+@arguments_of_both
+def test_a_drain_ends_what_does_not_finish(place: Path, raw: RawUpstream, arguments: tuple[str, ...]) -> None:
     raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
-    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 200ms}")) as front:
+    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 200ms}"), *arguments) as front:
         with Client(front.address("plain")) as client:
             client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
             wait_for(lambda: raw.connections, "upstream connection")
@@ -219,9 +232,10 @@ def test_a_drain_ends_what_does_not_finish(place: Path, raw: RawUpstream) -> Non
         assert front.process.wait(PATIENCE) == 0
 
 
-def test_a_second_signal_ends_at_once(place: Path, raw: RawUpstream) -> None:
+@arguments_of_both
+def test_a_second_signal_ends_at_once(place: Path, raw: RawUpstream, arguments: tuple[str, ...]) -> None:
     raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
-    with gateway(place, config(raw.url, routes=OPEN)) as front, Client(front.address("plain")) as client:
+    with gateway(place, config(raw.url, routes=OPEN), *arguments) as front, Client(front.address("plain")) as client:
         client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
         wait_for(lambda: raw.connections, "upstream connection")
         front.process.send_signal(signal.SIGTERM)
@@ -256,9 +270,10 @@ def test_readiness_does_not_hang_on_an_issuer_and_its_tokens_are_503(
         assert (answer.status, answer.code) == (503, "token_keys_unavailable")
 
 
-def test_no_port_is_opened_when_the_config_is_bad(place: Path, service: Upstream) -> None:
+@arguments_of_both
+def test_no_port_is_opened_when_the_config_is_bad(place: Path, service: Upstream, arguments: tuple[str, ...]) -> None:
     text = config(service.url, routes=OPEN.replace("wiki", "wikki")).replace("edge.pem", "absent.pem")
-    running = Gateway(place, text)
+    running = Gateway(place, text, *arguments)
     assert running.process.wait(PATIENCE) == 2
     lines = running.stderr.splitlines()
     assert any('no upstream is called "wikki" (did you mean "wiki"?)' in line for line in lines)
@@ -268,10 +283,11 @@ def test_no_port_is_opened_when_the_config_is_bad(place: Path, service: Upstream
     running.stop()
 
 
-def test_a_taken_address_is_a_runtime_failure(place: Path, service: Upstream) -> None:
+@arguments_of_both
+def test_a_taken_address_is_a_runtime_failure(place: Path, service: Upstream, arguments: tuple[str, ...]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listener = f'  - {{name: plain, address: "127.0.0.1:{taken.getsockname()[1]}", plaintext: true}}'
-        running = Gateway(place, config(service.url, routes=OPEN, listeners=listener))
+        running = Gateway(place, config(service.url, routes=OPEN, listeners=listener), *arguments)
         assert running.process.wait(PATIENCE) == 1
         assert "plain" in running.stderr
         running.stop()
@@ -301,6 +317,7 @@ def test_a_log_that_cannot_be_opened_refuses_a_reload_and_the_next_one_works(fro
         assert client.get("/x", "open.example.org").status == 401
 
 
+@with_workers_too
 def test_a_file_that_was_missing_is_noticed_when_it_appears(front: Gateway, service: Upstream, place: Path) -> None:
     text = config(service.url, routes=CLOSED).replace("ca.pem", "new.pem")
     front.reload(text)
@@ -311,9 +328,12 @@ def test_a_file_that_was_missing_is_noticed_when_it_appears(front: Gateway, serv
         assert client.get("/x", "open.example.org").status == 401
 
 
-def test_a_reload_that_is_asked_for_during_a_drain_opens_nothing(place: Path, raw: RawUpstream) -> None:
+@arguments_of_both
+def test_a_reload_that_is_asked_for_during_a_drain_opens_nothing(
+    place: Path, raw: RawUpstream, arguments: tuple[str, ...]
+) -> None:
     raw.script = lambda sock: wait_for(lambda: not sock.recv(65536), "end")
-    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 1s}")) as front:
+    with gateway(place, config(raw.url, routes=OPEN, extra="drain: {timeout: 1s}"), *arguments) as front:
         with Client(front.address("plain")) as client:
             client.send(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\n\r\n")
             wait_for(lambda: raw.connections, "upstream connection")
@@ -326,6 +346,7 @@ def test_a_reload_that_is_asked_for_during_a_drain_opens_nothing(place: Path, ra
     assert len([record for record in front.records if record.get("event") == "listening"]) == 1
 
 
+@with_workers_too
 def test_a_drain_answers_who_was_connected_and_had_not_asked_yet(front: Gateway, world: World) -> None:
     with (
         Client(front.address("plain")) as plain,
@@ -340,7 +361,10 @@ def test_a_drain_answers_who_was_connected_and_had_not_asked_yet(front: Gateway,
     assert front.process.wait(PATIENCE) == 0
 
 
-def test_a_listener_that_is_renamed_keeps_its_address(place: Path, service: Upstream) -> None:
+@arguments_of_both
+def test_a_listener_that_is_renamed_keeps_its_address(
+    place: Path, service: Upstream, arguments: tuple[str, ...]
+) -> None:
     def listeners(name: str) -> str:
         return f'  - {{name: {name}, address: "unix:{place}/edge.sock", plaintext: true}}'
 
@@ -350,7 +374,7 @@ def test_a_listener_that_is_renamed_keeps_its_address(place: Path, service: Upst
             local.sendall(b"GET /x HTTP/1.1\r\nHost: open.example.org\r\nConnection: close\r\n\r\n")
             return local.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
-    with gateway(place, config(service.url, routes=OPEN, listeners=listeners("old"))) as front:
+    with gateway(place, config(service.url, routes=OPEN, listeners=listeners("old")), *arguments) as front:
         assert answers()
         front.reload(config(service.url, routes=OPEN, listeners=listeners("new")))
         front.event("reloaded")
@@ -359,12 +383,13 @@ def test_a_listener_that_is_renamed_keeps_its_address(place: Path, service: Upst
         other.mkdir()
         for name in ("ca.pem", "keys.json"):
             (other / name).write_bytes((place / name).read_bytes())
-        thief = Gateway(other, config(service.url, routes=OPEN, listeners=listeners("thief")))
+        thief = Gateway(other, config(service.url, routes=OPEN, listeners=listeners("thief")), *arguments)
         assert thief.process.wait(PATIENCE) == 1
         thief.stop()
         assert answers()
 
 
+@with_workers_too
 def test_silent_connections_to_the_admin_address_take_nothing_from_clients(front: Gateway) -> None:
     host, _, port = front.wait_until_listening()["admin"].rpartition(":")
     silent = [socket.create_connection((host, int(port)), timeout=PATIENCE) for _ in range(100)]
