@@ -1,9 +1,9 @@
 # The default policy: a request is permitted when one entry of its route's `allow` matches it.
 #
 # Its data is compiled from the config; `ztproxy policy export` writes both for an OPA server. A route has its entries,
-# and beside them the values under which they are found, so that a request meets the few that may concern it and never
-# walks the list. In an entry each key that the config leaves out is an empty list, and one that it names is a list of
-# one requirement: `every` asks for it or for nothing. What the look-up has settled is no requirement any more.
+# and beside them an index of the values under which they are found, so that a request meets the few that may concern it
+# and never walks the list. In an entry each key that the config leaves out is an empty list, and one that it names is a
+# list of one requirement: `every` asks for it or for nothing. What the index has settled is no requirement any more.
 package ztproxy.authz
 
 import rego.v1
@@ -13,24 +13,26 @@ decision := {"allow": true, "reasons": permitting} if {
 
 	# The address that the issuer vouches for, the token's subject, the certificate on the connection: one is never
 	# taken for another.
-	found := union({
-		{place | some place in route.always},
-		{place | some place in route.emails[input.principal.email]},
-		{place | some place in route.subjects[input.principal.id]},
-		{place |
-			groups := route.groups
-			some group in input.principal.groups
-			some place in groups[group]
-		},
-		{place | some place in route.workloads[input.peer.id]},
-		{place |
-			some prefix, places in route.prefixes[input.peer.trust_domain]
-			startswith(input.peer.id, prefix)
-			some place in places
-		},
-		{place | some place in route.first_segments[input.request.path_segments[0]]},
-		{place | some place in far(route.far)},
-	})
+	found := {place | some place in route.always} | {nth |
+		index := route.index
+		some nth in union({
+			{place | some place in index.emails[input.principal.email]},
+			{place | some place in index.subjects[input.principal.id]},
+			{place |
+				groups := index.groups
+				some group in input.principal.groups
+				some place in groups[group]
+			},
+			{place | some place in index.workloads[input.peer.id]},
+			{place |
+				some prefix, places in index.prefixes[input.peer.trust_domain]
+				startswith(input.peer.id, prefix)
+				some place in places
+			},
+			{place | some place in index.first_segments[input.request.path_segments[0]]},
+			{place | some place in far(index.far)},
+		})
+	}
 
 	permitting := [entry.name |
 		some nth in found
@@ -43,6 +45,10 @@ decision := {"allow": true, "reasons": permitting} if {
 		}
 		every methods in entry.methods {
 			methods[input.request.method]
+		}
+		every groups in entry.groups {
+			some group in input.principal.groups
+			groups[group]
 		}
 
 		# Whole decoded segments; the last that must be there is one more where a pattern means what is below it alone.
@@ -77,12 +83,12 @@ far(places) := union({
 	},
 	{place |
 		segments := input.request.path_segments
-		some depth in places.path_depths
-		some place in places.paths[concat("/", [segment | some index, segment in segments; index < depth])]
+		some steps in places.path_steps
+		some place in places.paths[concat("/", [segments[step] | some step in steps])]
 	},
 })
 
-# Whole decoded segments; the last that must be there is one more where a pattern means what is below it alone.
+# Two requirements once more, so that they can stand under `not`; a permit does not pay for the call.
 reaches(paths) if {
 	some path in paths[input.request.path_segments[0]]
 	input.request.path_segments[path.last]
@@ -91,10 +97,23 @@ reaches(paths) if {
 	}
 }
 
+belongs(groups) if {
+	some group in input.principal.groups
+	groups[group]
+}
+
 # `in` looks into objects too, so a claim that is no array becomes one.
 listed(claim) := claim if is_array(claim)
 
 listed(claim) := [claim] if not is_array(claim)
+
+holds("workloads", wanted) if wanted.exact[input.peer.id]
+
+holds("workloads", wanted) if strings.any_prefix_match(input.peer.id, wanted.below)
+
+holds("users", wanted) if wanted.emails[input.principal.email]
+
+holds("users", wanted) if wanted.subjects[input.principal.id]
 
 holds("authenticated", wanted) if {
 	input.principal.kind == "user"
@@ -102,19 +121,6 @@ holds("authenticated", wanted) if {
 }
 
 holds("authenticated", wanted) if input.peer.trust_domain == wanted.trust_domain
-
-holds("users", wanted) if wanted.emails[input.principal.email]
-
-holds("users", wanted) if wanted.subjects[input.principal.id]
-
-holds("groups", wanted) if {
-	some group in input.principal.groups
-	wanted[group]
-}
-
-holds("workloads", wanted) if wanted.exact[input.peer.id]
-
-holds("workloads", wanted) if strings.any_prefix_match(input.peer.id, wanted.below)
 
 # Each claim that is named; of its values one is enough.
 holds("claims", wanted) if {
@@ -140,7 +146,7 @@ holds("hours", wanted) if {
 }
 
 # Why no entry matched: every requirement of any entry that this request does not meet. `asked` has the different ones
-# of a kind, where they are few; `told` has the reasons of the kinds of which there are too many to look at.
+# of a kind, and in `many` the kinds of which there are too many to look at.
 refusing := union({
 	{unmet[kind] | some kind in asked.many},
 	{"method-not-allowed" | some methods in asked.methods; not methods[input.request.method]},
@@ -151,6 +157,7 @@ refusing := union({
 		some issuers in asked.issuers
 		not issuers[input.principal.issuer]
 	},
+	{"group-not-listed" | some groups in asked.groups; not belongs(groups)},
 	{unmet[kind] |
 		some kind, requirements in asked.further
 		some wanted in requirements

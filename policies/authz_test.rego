@@ -4,7 +4,7 @@ import data.ztproxy.authz
 import rego.v1
 
 # An entry as `ztproxy policy export` writes it, asking for nothing.
-anyone := {"name": "allow[0]", "methods": [], "paths": [], "issuers": [], "further": {}}
+anyone := {"name": "allow[0]", "issuers": [], "methods": [], "groups": [], "paths": [], "further": {}}
 
 user := {
 	"kind": "user",
@@ -34,9 +34,10 @@ corp := {"issuers": [{"corp": true}]}
 ask(changes, entry) := answer if {
 	whole := object.union(anyone, entry)
 	asked := {
-		"methods": whole.methods,
-		"paths": whole.paths,
 		"issuers": whole.issuers,
+		"methods": whole.methods,
+		"groups": whole.groups,
+		"paths": whole.paths,
 		"further": {kind: [wanted] | some kind, wanted in whole.further},
 		"many": [],
 	}
@@ -48,8 +49,8 @@ answer_of(route, changes) := answer if {
 	answer := authz.decision with input as object.union(request, changes) with data.ztproxy.routes as routes
 }
 
-# The entries that a request, changed so, finds on a route where they are filed so.
-found(changes, filed) := answer_of(object.union(filed, {"allow": four}), changes).reasons
+# The entries that a request, changed so, finds on a route with this index, and one that is always looked at.
+found(changes, index) := answer_of({"allow": four, "always": [3], "index": index}, changes).reasons
 
 four := [object.union(anyone, {"name": name}) | some name in ["0", "1", "2", "3"]]
 
@@ -98,11 +99,11 @@ test_a_user_of_another_issuer if {
 test_nobody_is_no_user if ask({}, corp).reasons == ["not-a-user"]
 
 test_a_group if {
-	ask({"principal": user}, object.union(corp, {"further": {"groups": {"engineering": true}}})) == permitted
+	ask({"principal": user}, object.union(corp, {"groups": [{"engineering": true}]})) == permitted
 }
 
 test_no_group_of_these if {
-	entry := object.union(corp, {"further": {"groups": {"hr": true}}})
+	entry := object.union(corp, {"groups": [{"hr": true}]})
 	ask({"principal": user}, entry).reasons == ["group-not-listed"]
 }
 
@@ -152,59 +153,54 @@ test_hours_of_a_zone if {
 }
 
 test_an_entry_is_found_by_who_asks if {
-	filed := {
-		"always": [3],
+	index := {
 		"emails": {"ana@example.org": [0], "bob@example.org": [1]},
 		"subjects": {"user-2": [1], "user-1": [2]},
 		"groups": {"engineering": [0, 2], "hr": [1]},
 	}
-	found({"principal": user}, filed) == ["0", "2", "3"]
-	found({}, filed) == ["3"]
+	found({"principal": user}, index) == ["0", "2", "3"]
+	found({}, index) == ["3"]
 }
 
 test_an_address_is_no_subject_and_a_subject_no_address if {
 	odd := object.union(user, {"id": "bob@example.org", "email": "user-2"})
-	filed := {"always": [3], "emails": {"bob@example.org": [0]}, "subjects": {"user-2": [1]}}
-	found({"principal": odd}, filed) == ["3"]
+	found({"principal": odd}, {"emails": {"bob@example.org": [0]}, "subjects": {"user-2": [1]}}) == ["3"]
 }
 
 test_an_entry_is_found_by_the_certificate if {
-	filed := {
+	index := {
 		"workloads": {runner.id: [0]},
 		"prefixes": {
 			"example.org": {"spiffe://example.org/ns/ci/": [1], "spiffe://example.org/ns/circus/": [2]},
-			"partner.example": {"spiffe://example.org/": [3]},
+			"partner.example": {"spiffe://example.org/": [2]},
 		},
 	}
-	found({"peer": runner}, filed) == ["0", "1"]
-	found({"peer": runner, "principal": user}, filed) == ["0", "1"]
-	found({"principal": object.union(user, {"id": runner.id})}, object.union(filed, {"always": [3]})) == ["3"]
+	found({"peer": runner}, index) == ["0", "1", "3"]
+	found({"peer": runner, "principal": user}, index) == ["0", "1", "3"]
+	found({"principal": object.union(user, {"id": runner.id})}, index) == ["3"]
 }
 
-test_an_entry_is_found_by_the_length_of_a_certificates_id if {
-	far := {
-		"below_depths": [5, 7],
-		"below": {"spiffe://example.org/ns/ci": [1], runner.id: [2], "spiffe://example.org/ns": [3]},
-	}
-	found({"peer": runner}, {"far": far}) == ["1"]
+test_an_entry_is_found_by_the_depth_of_a_certificates_id if {
+	below := {"spiffe://example.org/ns/ci": [1], runner.id: [2], "spiffe://example.org/ns": [0]}
+	found({"peer": runner}, {"far": {"below_depths": [5, 7], "below": below}}) == ["1", "3"]
 }
 
 test_an_entry_is_found_by_a_claim if {
-	far := {"claims": {"department": {"finance": [0], "hr": [1]}, "amr": {"hwk": [2], "otp": [3]}}}
-	found({"principal": user}, {"far": far}) == ["0", "2"]
+	claims := {"department": {"finance": [0], "hr": [1]}, "amr": {"hwk": [2], "otp": [1]}}
+	found({"principal": user}, {"far": {"claims": claims}}) == ["0", "2", "3"]
 }
 
 test_an_entry_is_found_by_the_first_segment_of_a_path if {
-	found({}, {"first_segments": {"api": [0, 2], "v1": [1]}}) == ["0", "2"]
+	found({}, {"first_segments": {"api": [0, 2], "v1": [1]}}) == ["0", "2", "3"]
 }
 
 test_an_entry_is_found_by_a_path if {
-	far := {"path_depths": [1, 2, 3], "paths": {"api": [0], "api/v1": [1], "v1": [2], "api/v1/x": [3]}}
-	found({}, {"far": far}) == ["0", "1"]
+	paths := {"api": [0], "api/v1": [1], "v1": [2], "api/v1/x": [2]}
+	found({}, {"far": {"path_steps": [[0], [0, 1], [0, 1, 2]], "paths": paths}}) == ["0", "1", "3"]
 }
 
 test_of_too_many_requirements_the_kind_is_told if {
-	asked := {"methods": [], "paths": [], "issuers": [], "further": {}, "many": ["users", "paths"]}
+	asked := {"issuers": [], "methods": [], "groups": [], "paths": [], "further": {}, "many": ["users", "paths"]}
 	answer_of({"allow": [], "asked": asked}, {}) == {
 		"allow": false,
 		"reasons": ["path-not-allowed", "user-not-listed"],

@@ -1,8 +1,8 @@
 """Where the default policy finds the entries that may concern a request, so that none walks a route's `allow`.
 
-It knows what an entry requires, as `allow` compiled it, and the shape that `policies/authz.rego` reads. An entry is
-filed under each value of one key that it has: of the users, workloads, groups, claims or paths that it names. What that
-look-up proves is no requirement any more; the others are asked of the few entries that are found.
+It knows what an entry requires, in the words of `requirements`, and the shape that `policies/authz.rego` reads. An
+entry is filed under each value of one key that it has: of the users, workloads, groups, claims or paths that it names.
+What that look-up proves is no requirement any more; the others are asked of the few entries that are found.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _FEW_PREFIXES: Final = 8
 # So many different requirements of a kind are looked at to say which of them a refused request does not meet.
 _FEW_REASONS: Final = 16
 
-_DIRECT: Final = ("issuers", "methods", "paths")
-_FURTHER: Final = ("users", "groups", "workloads", "claims", "authenticated", "networks", "hours")
+_DIRECT: Final = ("issuers", "methods", "groups", "paths")
+_FURTHER: Final = ("users", "workloads", "claims", "authenticated", "networks", "hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,9 @@ def compile_entries(names: Sequence[str], entries: Sequence[Requirements]) -> di
         names: the entries' names, for reasons.
         entries: what each requires.
     """
+    asked = _asked(entries)
+    if len(entries) == 1:  # which is looked at sooner than looked up
+        return {"allow": [_compiled(names[0], entries[0])], "always": [0], "asked": asked}
     ways = [[*_ways(entry)] for entry in entries]
     crowds = Counter(place for options in ways for way in options for place in way.places)
     filed: dict[Place, list[int]] = {}
@@ -52,7 +55,7 @@ def compile_entries(names: Sequence[str], entries: Sequence[Requirements]) -> di
         compiled.append(_compiled(name, way.left))
         for place in way.places:
             filed.setdefault(place, []).append(number)
-    return {"allow": compiled, **_shelves(filed), "asked": _asked(entries)}
+    return {"allow": compiled, **_shelves(filed), "asked": asked}
 
 
 def _crowd(way: _Way, crowds: Mapping[Place, int]) -> int:
@@ -103,15 +106,15 @@ def _set(places: Iterable[Place]) -> tuple[Place, ...]:
 
 def _shelves(filed: Mapping[Place, list[int]]) -> dict[str, Any]:
     """Return where entries are found, by what each look-up costs."""
-    shelves: dict[str, Any] = {}
+    index: dict[str, Any] = {}
     far: dict[str, Any] = {}
     prefixes = Counter(_trust_domain(place[1]) for place in filed if place[0] == "below")
     for place, numbers in filed.items():
         kind = place[0]
         if kind == "always":
-            shelves["always"] = numbers
-        elif kind == "below" and prefixes[_trust_domain(place[1])] <= _FEW_PREFIXES:
-            shelves.setdefault("prefixes", {}).setdefault(_trust_domain(place[1]), {})[place[1]] = numbers
+            continue
+        if kind == "below" and prefixes[_trust_domain(place[1])] <= _FEW_PREFIXES:
+            index.setdefault("prefixes", {}).setdefault(_trust_domain(place[1]), {})[place[1]] = numbers
         elif kind == "below":
             far.setdefault("below", {})[place[1].removesuffix("/")] = numbers
         elif kind == "claims":
@@ -119,11 +122,18 @@ def _shelves(filed: Mapping[Place, list[int]]) -> dict[str, Any]:
         elif kind == "paths":
             far.setdefault("paths", {})[place[1]] = numbers
         else:
-            shelves.setdefault(kind, {})[place[1]] = numbers
-    for kind, depths in (("below", "below_depths"), ("paths", "path_depths")):
-        if kind in far:
-            far[depths] = sorted({key.count("/") + 1 for key in far[kind]})
-    return shelves | ({"far": far} if far else {})
+            index.setdefault(kind, {})[place[1]] = numbers
+    if "below" in far:
+        far["below_depths"] = _depths(far["below"])
+    if "paths" in far:  # a stranger's path may have thousands of segments: only these are taken
+        far["path_steps"] = [[*range(depth)] for depth in _depths(far["paths"])]
+    if far:
+        index["far"] = far
+    return {"always": filed.get(("always",), []), "index": index}
+
+
+def _depths(keys: Iterable[str]) -> list[int]:
+    return sorted({key.count("/") + 1 for key in keys})
 
 
 def _trust_domain(prefix: str) -> str:
@@ -133,7 +143,7 @@ def _trust_domain(prefix: str) -> str:
 def _asked(entries: Sequence[Requirements]) -> dict[str, Any]:
     """Return what the entries require, each kind's different requirements once; `many` has the kinds with too many."""
     kinds = {kind: _different(entry[kind] for entry in entries if kind in entry) for kind in (*_DIRECT, *_FURTHER)}
-    many = [kind for kind in ("paths", *_FURTHER) if len(kinds[kind]) > _FEW_REASONS]
+    many = [kind for kind in ("groups", "paths", *_FURTHER) if len(kinds[kind]) > _FEW_REASONS]
     return {
         **{kind: [] if kind in many else kinds[kind] for kind in _DIRECT},
         "further": {kind: kinds[kind] for kind in _FURTHER if kinds[kind] and kind not in many},

@@ -216,7 +216,7 @@ def test_a_route_without_data_is_closed(route: str) -> None:
     assert _reasons([{"anyone": True}], ask(route=route)) == ["route-not-open"]
 
 
-@pytest.mark.parametrize("missing", ["name", "methods", "paths", "issuers", "further"])
+@pytest.mark.parametrize("missing", ["name", "issuers", "methods", "groups", "paths", "further"])
 def test_an_entry_that_lacks_a_key_permits_nothing(missing: str) -> None:
     data = route_data(config({"anyone": True}))
     del _route(data)["allow"][0][missing]

@@ -27,16 +27,27 @@ OFFICE = {"days": ["sun"], "from": "08:00", "to": "18:00", "zone": "Europe/Berli
 CORP = {"issuers": {"corp": True}}
 
 
+ANOTHER = {"users": {"emails": {}, "subjects": {"another": True}}}  # beside one entry, so that there is an index
+
+
 def _filed(*entries: dict[str, Any]) -> dict[str, Any]:
-    compiled = compile_entries([str(number) for number in range(len(entries))], entries)
-    return {key: value for key, value in compiled.items() if key not in ("allow", "asked")}
+    """Return where entries are found, beside another one."""
+    compiled = _compiled(*entries)
+    subjects = compiled["index"]["subjects"]
+    assert subjects.pop("another") == [len(entries)]
+    found = {"always": compiled["always"], "subjects": subjects}
+    return {key: value for key, value in (compiled["index"] | found).items() if value}
 
 
 def _left(*entries: dict[str, Any]) -> list[set[str]]:
     """Return what the entries still require once they are found."""
-    compiled = compile_entries([str(number) for number in range(len(entries))], entries)["allow"]
-    direct = [{key for key in ("issuers", "methods", "paths") if entry[key]} for entry in compiled]
-    return [left | entry["further"].keys() for left, entry in zip(direct, compiled, strict=True)]
+    allow = _compiled(*entries)["allow"][: len(entries)]
+    direct = [{key for key in ("issuers", "methods", "groups", "paths") if entry[key]} for entry in allow]
+    return [left | entry["further"].keys() for left, entry in zip(direct, allow, strict=True)]
+
+
+def _compiled(*entries: dict[str, Any]) -> dict[str, Any]:
+    return compile_entries([str(number) for number in range(len(entries) + 1)], [*entries, ANOTHER])
 
 
 def _users(*emails: str) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def test_a_group_of_many_entries_is_left_for_what_tells_them_apart() -> None:
     entries = [_groups("staff") | _path("x", str(number)) for number in range(5)]
     assert _filed(*entries[:4]) == {"groups": {"staff": [0, 1, 2, 3]}}
     assert _filed(*entries) == {
-        "far": {"paths": {f"x/{number}": [number] for number in range(5)}, "path_depths": [2]},
+        "far": {"paths": {f"x/{number}": [number] for number in range(5)}, "path_steps": [[0, 1]]},
     }
     assert _left(*entries) == [{"groups", "paths"}] * 5
 
@@ -103,8 +114,20 @@ def test_many_prefixes_of_a_trust_domain_are_found_by_length() -> None:
 def test_each_different_requirement_is_asked_once_and_too_many_are_not() -> None:
     entries = [_groups("a"), _groups("a"), _groups("b"), *(_users(str(number)) for number in range(17))]
     asked = compile_entries([""] * len(entries), entries)["asked"]
-    assert asked["further"] == {"groups": [{"a": True}, {"b": True}]}
+    assert (asked["groups"], asked["further"]) == ([{"a": True}, {"b": True}], {})
     assert asked["many"] == ["users"]
+
+
+def test_an_only_entry_is_always_looked_at_whole() -> None:
+    compiled = compile_entries(["one"], [CORP | _groups("a")])
+    assert (compiled["always"], "index" in compiled) == ([0], False)
+    assert compiled["allow"] == [
+        {"name": "one", "issuers": [{"corp": True}], "methods": [], "groups": [{"a": True}], "paths": [], "further": {}}
+    ]
+
+
+def test_a_list_without_entries_opens_nothing() -> None:
+    assert (compile_entries([], [])["allow"], compile_entries([], [])["always"]) == ([], [])
 
 
 # Long lists.
@@ -228,16 +251,18 @@ def test_a_long_list_decides_alike_on_both_engines(length: int, tmp_path: Path) 
 
 def test_no_request_meets_more_than_a_few_entries_of_a_long_list() -> None:
     route = _data(10_000)["ztproxy"]["routes"]["wiki"]
-    assert max(map(len, _places(route))) <= 4
-    assert {*route} >= {"emails", "subjects", "groups", "workloads"}
-    assert {*route["far"]} == {"claims", "below", "below_depths", "paths", "path_depths"}
-    assert {number for place in _places(route) for number in place} == {*range(10_000)}
+    index = route["index"]
+    assert max(map(len, _places(index))) <= 4
+    assert {*index} >= {"emails", "subjects", "groups", "workloads"}
+    assert {*index["far"]} == {"claims", "below", "below_depths", "paths", "path_steps"}
+    assert {*route["always"]}.union(*_places(index)) == {*range(10_000)}
+    assert len(route["always"]) <= 4
 
 
-def _places(route: dict[str, Any]) -> Iterator[list[int]]:
+def _places(index: dict[str, Any]) -> Iterator[list[int]]:
     """Yield each list of entries that are found together."""
-    for key, value in route.items():
-        if key in ("allow", "asked", "below_depths", "path_depths"):
+    for key, value in index.items():
+        if key in ("below_depths", "path_steps"):
             continue
         if isinstance(value, dict):
             yield from _places(value)
