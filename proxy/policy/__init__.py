@@ -5,7 +5,8 @@
     memo                                     answers that are given again
     authorize · audit                        a request's decision, and its record
     allow                                    what the config's `allow` is to the default policy
-    engine · embedded · opa · sources        what evaluates, and the files it evaluates
+    engine · embedded · sources              what evaluates, and the files it evaluates
+    opa · opa_api · bundles                  a server that evaluates, and what of its policy can be proven
     analysis · modules · syntax · calls · callgraph · modifiers · scope · safety · negation · patterns
     reads · determinism                      what is known of a policy before it is served
     builtins · replacements · globs          which built-ins may be called, and those that are ours

@@ -174,6 +174,12 @@ class EmbeddedEngine:
         self._engine = self._pristine.clone()
         return refused
 
+    async def look(self) -> None:
+        """Know everything already."""
+
+    async def run(self) -> None:
+        """End at once: files that change make another engine."""
+
     async def close(self) -> None:
         """Let regorus' engines go, in the thread that made them: dropped in another one they would be leaked."""
         self._engine = self._pristine = None
@@ -210,7 +216,7 @@ def compile_policy(
         The engine, or None; what is wrong, each with its place; the entry points that no rule defines.
     """
     engine = new_engine()
-    faults = [fault for module in modules if (fault := _nesting_fault(module)) is not None]
+    faults = [fault for module in modules if (fault := nesting_fault(module)) is not None]
     if not faults:
         faults = [fault for module in modules if (fault := _load_fault(engine.add_policy, module.name, module.text))]
     if faults:
@@ -242,7 +248,8 @@ def _probe_fault(engine: Any) -> str | None:
     )
 
 
-def _nesting_fault(module: Module) -> str | None:
+def nesting_fault(module: Module) -> str | None:
+    """Return why a module must not be parsed: it would take minutes. None: it may."""
     depth = 0
     for number, line in enumerate(module.text.splitlines(), start=1):
         for character in line:

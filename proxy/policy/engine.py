@@ -52,6 +52,12 @@ class Engine(Protocol):
                 INPUT_REFUSED.
         """
 
+    async def look(self) -> None:
+        """Find out what can be known of a policy that is somebody else's; of our own that is no question."""
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled, while the engine serves; one in this process ends at once."""
+
     async def close(self) -> None:
         """Let connections go. An engine that a reload has carried over is closed once, by its last owner."""
 

@@ -153,8 +153,8 @@ def _envoy_headers(names: tuple[str, ...]) -> Field:
         return own
 
     def make(inquiry: Inquiry) -> dict[str, str]:
-        there = _pseudo(inquiry)
-        return {name: there[name] for name in pseudo if name in there} | own.make(inquiry)
+        there, rest = _pseudo(inquiry), own.make(inquiry)
+        return {**{name: there[name] for name in pseudo if name in there}, **rest}
 
     return Field(make, lambda inquiry: (tell(inquiry), *[_pseudo(inquiry).get(name) for name in pseudo]))
 

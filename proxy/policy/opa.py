@@ -1,121 +1,90 @@
 """The OPA engine: a real OPA server decides, over HTTP, within one deadline.
 
-It knows opa-python-client and OPA's data API. The server owns policy and data, so nothing is analysed here; what comes
-back is told apart by whose fault it is. `docs/decisions/0003` says what was added to the client and why.
+The server owns policy and data. It is always shown the whole input, for its policy may become another one between two
+questions. What of its answers may be remembered is for `bundles` to prove; that is doubted again with any answer of
+another revision, and when the server has not been heard for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import random
 import ssl
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
-from opa_client.opa_async import AsyncOpaClient
 
 from proxy.config import schema
 from proxy.config.address import parse_url
 from proxy.config.load import read_secret
 from proxy.config.mistake import Mistake
-from proxy.errors import POLICY_FAILED, POLICY_MALFORMED, POLICY_TOO_SLOW, POLICY_UNREACHABLE, Refused
+from proxy.errors import POLICY_TOO_SLOW, POLICY_UNREACHABLE, Refused
+from proxy.policy.bundles import Bundles, find_reads, read_bundles, revisions_of
 from proxy.policy.decision import UNDEFINED
-from proxy.policy.input import Inquiry
-from proxy.policy.reads import unknown_reads
+from proxy.policy.input import Inquiry, build_input
+from proxy.policy.opa_api import MOST_BYTES, MOST_POLICY_BYTES, Client, Server, read_answer, read_module
+from proxy.policy.reads import Reads, unknown_reads
 from proxy.policy.shown import Plan, Plans
+from proxy.policy.sources import Module
 
 _HERE: Final = ("policy", "opa")
-# A built-in that fails is an error, so that `allow if not f(x)` does not permit when f does.
-_QUERY: Final = "?strict-builtin-errors=true"
-_MOST_BYTES: Final = 1024**2
-_MOST_CONNECTIONS: Final = 100
 _ATTEMPTS: Final = 2  # the second when a connection had been closed while it was idle
+# Seconds between two looks at a server's revisions, for one of them, and after which one that is silent is doubted.
+_EVERY: Final = (0.8, 1.2)
+_PATIENCE: Final = 1.0
+_DOUBTED_AFTER: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where an OPA server is and how it is spoken to; two that are equal can share connections.
+class _Standing:
+    """What is known of a server's policy, until it becomes another one.
 
     Args:
-        url: scheme, host and port.
-        token: a bearer token for it, or None.
-        tls: the `ca`, `certificate` and `key` files' content, so that a changed file is another server.
-        deadline: seconds that a decision may take.
+        reads: what its rules read.
+        bundles: from which all that was found, or None where nothing was.
     """
 
-    url: str
-    token: str | None
-    tls: tuple[bytes | None, ...]
-    deadline: float
+    __slots__ = ("bundles", "plans", "revisions")
+
+    def __init__(self, reads: Callable[[str], Reads], bundles: Bundles | None = None) -> None:
+        self.plans = Plans(reads)
+        self.bundles = bundles
+        self.revisions = None if bundles is None else {name: bundle.revision for name, bundle in bundles.items()}
 
 
-class _Client(AsyncOpaClient):  # type: ignore[misc]  # the library has no types
-    """The library's client, with a session of our own: a CA file, no timeout beside the deadline's, no proxy."""
-
-    def __init__(self, context: ssl.SSLContext | None, **options: Any) -> None:
-        super().__init__(**options, ssl=context is not None, retries=0)
-        self._context = context
-        self._session: aiohttp.ClientSession | None = None
-
-    async def _init_session(self) -> None:
-        self._connector = aiohttp.TCPConnector(
-            ssl=self._context if self._context is not None else True, limit=_MOST_CONNECTIONS, keepalive_timeout=60
-        )
-        self._session = aiohttp.ClientSession(
-            headers=self.headers,
-            connector=self._connector,
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        )
-
-    async def ask(self, path: str, document: dict[str, Any]) -> tuple[int, bytes]:
-        """Return status and body of the answer about one rule. Raise what aiohttp raises."""
-        if self._session is None:
-            await self._init_session()
-        body = json.dumps({"input": document}, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        async with self._request(
-            "POST",
-            f"{self.root_url}/data/{path}{_QUERY}",
-            data=body,
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            allow_redirects=False,
-        ) as response:
-            return response.status, await _bounded(response)
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for part in response.content.iter_any():
-        body += part
-        if len(body) > _MOST_BYTES:
-            raise Refused(POLICY_MALFORMED, f"an answer of opa must not be larger than {_MOST_BYTES} bytes")
-    return bytes(body)
+def _unknown(why: str) -> _Standing:
+    return _Standing(lambda point: unknown_reads(point, f"is decided by an OPA server {why}"))
 
 
 class OPAEngine:
     """An OPA server as an engine."""
 
-    __slots__ = ("_client", "_plans", "generation", "revision", "server")
+    __slots__ = ("_client", "_heard", "_known", "_standing", "revision", "server")
     instant = False
 
     def __init__(self, server: Server, context: ssl.SSLContext | None) -> None:
-        url = parse_url(server.url)
-        host = f"[{url.host}]" if ":" in url.host else url.host
-        self._client = _Client(context, host=host, port=url.port, token=server.token)
+        self._client = Client(server, context)
         self.server = server
         self.revision = f"opa:{server.url}"
-        self.generation: object = object()
-        self._plans = Plans(lambda path: unknown_reads(path, "is decided by a server"))
+        self._standing = _unknown("that has not been asked about its policy yet")
+        self._heard = 0.0  # when its revisions were confirmed last
+        self._known: tuple[Bundles, Callable[[str], Reads]] | None = None
+
+    @property
+    def generation(self) -> object:
+        """What is this very object as long as nobody doubts that policy and data are the same."""
+        if time.monotonic() > self._heard + _DOUBTED_AFTER and self._standing.bundles is not None:
+            self._standing = _unknown("that has not been heard lately")
+        return self._standing
 
     def plan(self, path: str) -> Plan:
-        """Return the plan of a rule of which nothing is known: the server owns the policy."""
-        return self._plans.of(path)
+        """Return what is made of requests for a rule: what it reads, and whether its decisions may be remembered."""
+        return self._standing.plans.of(path)
 
     def document(self, inquiry: Inquiry, path: str) -> dict[str, Any]:
-        """Return the input for a rule. Raise Refused(INPUT_REFUSED)."""
-        return self.plan(path).build(inquiry)
+        """Return the whole input. Raise Refused(INPUT_REFUSED)."""
+        return build_input(inquiry)
 
     def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
         """Raise, for a server must be waited for."""
@@ -123,6 +92,7 @@ class OPAEngine:
 
     async def evaluate(self, path: str, document: dict[str, Any]) -> object:
         """Return the value of a rule, or `UNDEFINED`. Raise what `Engine.evaluate` says."""
+        began = time.monotonic()
         try:
             async with asyncio.timeout(self.server.deadline):
                 status, body = await self._asked(path, document)
@@ -132,7 +102,56 @@ class OPAEngine:
             raise Refused(POLICY_UNREACHABLE, "opa closed the connection within its answer") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Refused(POLICY_UNREACHABLE, f"opa cannot be reached: {type(error).__name__}") from None
-        return _value(status, body)
+        answer = read_answer(status, body)
+        self._compare(answer.get("provenance"), began)
+        return answer.get("result", UNDEFINED)
+
+    def _compare(self, provenance: object, began: float) -> None:
+        """Doubt what is known where an answer was made by another policy or of other data."""
+        if self._standing.bundles is None:
+            return
+        if revisions_of(provenance) == self._standing.revisions:
+            self._heard = max(self._heard, began)
+        else:
+            self._standing = _unknown("whose policy has changed a moment ago")
+
+    async def look(self) -> None:
+        """Find out what the server's policy is made of, and what of it can be proven."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._learn()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            self._standing = _unknown("that cannot be reached")
+        except (ValueError, Refused) as error:
+            self._standing = _unknown(f"that does not show its policy ({error})")
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled; no two workers in step."""
+        while True:
+            await self.look()
+            await asyncio.sleep(random.uniform(*_EVERY))  # noqa: S311 - nobody gains by guessing it
+
+    async def _learn(self) -> None:
+        began = time.monotonic()
+        bundles = await self._bundles()
+        if bundles != self._standing.bundles:
+            if self._known is None or self._known[0] != bundles:
+                modules = await self._modules() if any(bundle.revision for bundle in bundles.values()) else []
+                if await self._bundles() != bundles:
+                    raise ValueError("it is changing")
+                self._known = bundles, find_reads(modules, bundles)
+            self._standing = _Standing(self._known[1], bundles)
+        self._heard = began
+
+    async def _bundles(self) -> Bundles:
+        stored = await self._client.fetch("data/system/bundles", MOST_BYTES)
+        return {} if stored is None else read_bundles(stored)
+
+    async def _modules(self) -> list[Module]:
+        modules = await self._client.fetch("policies", MOST_POLICY_BYTES)
+        if not isinstance(modules, list):
+            raise ValueError("policies must be a list")  # noqa: TRY004 - an answer is wrong, not a call
+        return [read_module(module) for module in modules]
 
     async def _asked(self, path: str, document: dict[str, Any]) -> tuple[int, bytes]:
         """Ask, and once more where the connection was gone before an answer began: a question changes nothing."""
@@ -148,45 +167,6 @@ class OPAEngine:
     async def close(self) -> None:
         """Let the connections go."""
         await self._client.close_connection()
-
-
-def _value(status: int, body: bytes) -> object:
-    """Read an answer of OPA's data API: an undefined rule is 200 without a result."""
-    if status != 200:
-        raise _failure(status, body)
-    answer = _parsed(body)
-    if not isinstance(answer, dict):
-        raise Refused(POLICY_MALFORMED, "opa must answer with a JSON object")
-    return answer.get("result", UNDEFINED)
-
-
-def _parsed(body: bytes) -> object:
-    try:
-        return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _failure(status: int, body: bytes) -> Refused:
-    """Return the refusal of an answer that is none. OPA's messages may quote the input, so its codes alone are told."""
-    answer = _parsed(body)
-    code = answer.get("code") if isinstance(answer, dict) else None
-    if status not in (400, 500) or not isinstance(code, str) or not isinstance(answer, dict):
-        return Refused(POLICY_UNREACHABLE, f"opa answered with status {status}")
-    errors = answer.get("errors")
-    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    return Refused(POLICY_FAILED, f"opa: {code[:80]}: {str(first.get('code', 'no further code'))[:80]}{_place(first)}")
-
-
-def _place(error: dict[str, Any]) -> str:
-    location = error.get("location")
-    if not isinstance(location, dict):
-        return ""
-    return f" at {str(location.get('file'))[:200]}:{str(location.get('row'))[:10]}:{str(location.get('col'))[:10]}"
 
 
 def build_opa(options: schema.OPA, deadline: float, previous: object) -> tuple[OPAEngine | None, list[Mistake]]:

@@ -305,7 +305,7 @@ async def test_what_is_asked_is_strict_about_built_in_errors() -> None:
         engine = engine_of(canned.url)
         await engine.evaluate("ztproxy/authz/decision", {})
         assert canned.requests[0].startswith(
-            b"POST /v1/data/ztproxy/authz/decision?strict-builtin-errors=true HTTP/1.1"
+            b"POST /v1/data/ztproxy/authz/decision?strict-builtin-errors=true&provenance=true HTTP/1.1"
         )
         await engine.close()
 
