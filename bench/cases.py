@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import memory, moments
 from bench.fleet import Fleet
 from bench.loads import Load, Outcome, measure
 from bench.peers import SIZES
+from bench.peers.peer import Peer
 from bench.peers.ztproxy import Ztproxy
 from bench.tools import BOMBARDIER, ENVOY, NGINX, OPA, VEGETA, WRK
 from bench.upstream import LARGE
@@ -67,17 +68,28 @@ class Case:
     once: bool = False
 
 
-def loaded(peer: str, load: Load, *, series: str = "", warm: float = 1) -> Run:
-    """Return a run of a load; it is put on once before it counts, for so many seconds."""
+def loaded(peer: str, load: Load, *, series: str = "", warm: int = 0) -> Run:
+    """Return a run of a load; before it counts it is put on for a second, or until so many routes or users were met."""
 
     def take(fleet: Fleet) -> Outcome:
         running = fleet.peer(peer)
         if (peer, load) not in fleet.warm:
-            load.run(running, warm)
+            meet(warm, load, running)
             fleet.warm.add((peer, load))
         return measure(load, running, fleet.seconds)
 
     return Run(series or peer, peer, take, BOMBARDIER if load.certificate else WRK)
+
+
+def meet(number: int, load: Load, peer: Peer) -> None:
+    """Put a load on, in order where there is a number to be met, until that is done."""
+    met = 0
+    while not met or met < number:
+        ordered = replace(load, arguments=(*load.arguments, str(met))) if number else load
+        outcome = ordered.run(peer, 1)
+        if not outcome.requests:
+            raise RuntimeError(f"it gave no answer while it was warmed: {outcome.void}")
+        met += outcome.requests
 
 
 def paced(peer: str) -> Run:
@@ -115,7 +127,7 @@ def started(fleet: Fleet) -> Outcome:
 
 def varied(routes: int, users: int, *, distinct: bool) -> Load:
     """Return a load over so many routes (0: the path is /) and users."""
-    arguments = (str(routes), str(users), "{tokens}", *(["distinct"] if distinct else []))
+    arguments = (str(routes), str(users), "{tokens}", "distinct" if distinct else "same")
     return Load(script="requests.lua", arguments=arguments, distinct=distinct)
 
 
@@ -129,7 +141,7 @@ def grown(what: str) -> tuple[Run, ...]:
             if what == "users" and size == min(SIZES):
                 load = varied(0, 1, distinct=distinct)
             series = f"{'distinct' if distinct else 'remembered'}, {'few' if size == min(SIZES) else 'many'}"
-            runs.append(loaded(peer, load, series=series, warm=1 if size == min(SIZES) else 5))
+            runs.append(loaded(peer, load, series=series, warm=0 if what == "allow" else size))
     return tuple(runs)
 
 

@@ -31,6 +31,13 @@ trust_domains:
 """
 
 
+def ztproxy(*arguments: str) -> None:
+    """Run a command of ztproxy. Raise RuntimeError with what it said when it fails."""
+    done = subprocess.run([ZTPROXY, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ztproxy {arguments[0]} ended with {done.returncode}: {done.stderr}")
+
+
 @dataclass
 class World:
     """Files in one directory, and the key that the issuer signs with.
@@ -48,7 +55,7 @@ class World:
     def __post_init__(self) -> None:
         declaration = self.place / "pki.yaml"
         declaration.write_text(DECLARATION, encoding="utf-8")
-        subprocess.run([ZTPROXY, "certs", "init", "-f", declaration, self.place], check=True, capture_output=True)
+        ztproxy("certs", "init", "-f", str(declaration), str(self.place))
         self.directory = self.place / "example.org"
         self._key = ec.generate_private_key(ec.SECP256R1())
         jwk = ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)

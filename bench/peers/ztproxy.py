@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from bench.peers.peer import POLICY, TOKEN, Peer
 from bench.process import free_port
 from bench.tools import OPA
-from bench.world import ISSUER, ZTPROXY, World
+from bench.world import ISSUER, ZTPROXY, World, ztproxy
 
 CONFIGURATION = """\
 version: 1
@@ -127,8 +126,7 @@ class ZtproxyAskingOpa(Ztproxy):
         asked = free_port()
         self.configure(self._routes)
         exported = self.place / "opa"
-        export = [ZTPROXY, "policy", "export", "-c", str(self.configuration), str(exported)]
-        subprocess.run(export, check=True, capture_output=True)
+        ztproxy("policy", "export", "-c", str(self.configuration), str(exported))
         self.configure(self._routes, policy=ASKING.format(port=asked))
         opa = [OPA, "run", "--server", "--log-level", "error", "--addr", f"127.0.0.1:{asked}"]
         return [[*opa, str(exported)], [ZTPROXY, "run", "-c", str(self.configuration)]]
