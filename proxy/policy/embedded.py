@@ -74,17 +74,20 @@ def told(error: BaseException) -> str:
     return f"{place[1]}: {said}" if place is not None else said
 
 
-_SCALARS: Final = frozenset({str, bool, int})
+_SCALARS: Final = frozenset({str, bool, int, type(None)})
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Any) -> bool:
     """Tell whether a value is what JSON would make of it."""
     kind = type(value)
-    if kind in _SCALARS or value is None:
-        return True
     if kind is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())  # type: ignore[attr-defined]
-    return kind is list and all(map(_is_plain, value))  # type: ignore[call-overload]
+        for key, item in value.items():
+            if type(key) is not str or (type(item) not in _SCALARS and not _is_plain(item)):
+                return False
+        return True
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind in _SCALARS
 
 
 class EmbeddedEngine:
