@@ -22,9 +22,12 @@ Make = Callable[[Inquiry], Any]
 ABSENT: Final = object()  # the value of what is not in the document
 
 
+_encode: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def canonical(value: Any) -> str:
     """Return JSON in which equal texts mean equal values of equal types: 1, 1.0, "1" and true are four texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,13 @@ class Field:
         make: returns its value.
         told_by: an attribute of the inquiry, or a function, that tells two requests apart; None: all are the same.
         named: for an object whose members come from outside: returns the field that has members of these names alone.
+        is_sure: its value is fit for any engine by the way it is made: decoded text, numbers of ours, and few of them.
     """
 
     make: Make
     told_by: str | Make | None = None
     named: Callable[[tuple[str, ...]], Field] | None = None
+    is_sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +77,15 @@ class Branch:
     lacking: object = None
 
 
-def _value(told_by: str | Make, make: Make | None = None) -> Field:
+def _value(told_by: str | Make, make: Make | None = None, *, is_sure: bool = True) -> Field:
     """Return a field that is what it is told by: an attribute, or the value of a function."""
     if isinstance(told_by, str):
-        return Field(make or attrgetter(told_by), told_by)
-    return Field(make or told_by, told_by)
+        return Field(make or attrgetter(told_by), told_by, is_sure=is_sure)
+    return Field(make or told_by, told_by, is_sure=is_sure)
 
 
 def _constant(value: Any) -> Field:
-    return Field(lambda inquiry: value)
+    return Field(lambda inquiry: value, is_sure=True)
 
 
 def _query(inquiry: Inquiry) -> str:
@@ -104,7 +109,8 @@ def _has_tls(inquiry: Inquiry) -> bool:
 def _minute(name: str) -> Field:
     return Field(
         lambda inquiry: whole.minute_document(inquiry.time)[name],
-        lambda inquiry: canonical(whole.minute_document(inquiry.time)[name]),
+        lambda inquiry: str(whole.minute_document(inquiry.time)[name]),
+        is_sure=True,
     )
 
 
@@ -133,8 +139,8 @@ def _headers(names: tuple[str, ...]) -> Field:
 
     if len(wanted) == 1:
         raw = wanted[0][1]
-        return Field(make, lambda inquiry: _found(inquiry.headers, raw))
-    return Field(make, lambda inquiry: tuple([_found(inquiry.headers, raw) for _, raw in wanted]))
+        return Field(make, lambda inquiry: _found(inquiry.headers, raw), is_sure=True)
+    return Field(make, lambda inquiry: tuple([_found(inquiry.headers, raw) for _, raw in wanted]), is_sure=True)
 
 
 def _pseudo(inquiry: Inquiry) -> dict[str, str]:
@@ -191,13 +197,13 @@ _METHOD: Final = _value("head.method", lambda inquiry: inquiry.head.method.decod
 _AUTHORITY: Final = _value("target.authority")
 _PROTOCOL: Final = _value(lambda inquiry: whole.protocol(inquiry.head))
 _SCHEME: Final = _value("scheme")
-_ID: Final = _value("request_id")
+_ID: Final = _value("request_id", is_sure=False)
 _NOW: Final = _value(lambda inquiry: whole.rfc3339(inquiry.time))
-_BODY: Final = Field(_has_body, lambda inquiry: "" if _has_body(inquiry) else None)
+_BODY: Final = Field(_has_body, lambda inquiry: "" if _has_body(inquiry) else None, is_sure=True)
 _ADDRESS: Final = _value(lambda inquiry: whole.plain_address(inquiry.source))
-_PORT: Final = Field(attrgetter("source_port"), lambda inquiry: str(inquiry.source_port))
+_PORT: Final = Field(attrgetter("source_port"), lambda inquiry: str(inquiry.source_port), is_sure=True)
 _PATH_AND_QUERY: Final = _value(_path_and_query)
-_SNI: Final = _value("sni")
+_SNI: Final = _value("sni", is_sure=False)
 _PEER_ID: Final = Owned("peer", "id", ABSENT)
 
 _REQUEST: Final = Branch({
@@ -208,7 +214,7 @@ _REQUEST: Final = Branch({
     "authority": _AUTHORITY,
     "path": _value("target.path", lambda inquiry: inquiry.target.path.decode("ascii")),
     "path_segments": _value("target.segments", lambda inquiry: list(inquiry.target.segments)),
-    "query": Field(_query, lambda inquiry: inquiry.target.query or None),
+    "query": Field(_query, lambda inquiry: inquiry.target.query or None, is_sure=True),
     "headers": Field(_all_headers, _spelled(_all_headers), _headers),
     "protocol": _PROTOCOL,
     "has_body": _BODY,
@@ -232,7 +238,7 @@ DOCUMENT: Final = Branch({
     "peer": Owned("peer", "peer"),
     "request": _REQUEST,
     "route": Branch({
-        "name": Field(attrgetter("route")),  # which always tells
+        "name": Field(attrgetter("route"), is_sure=True),  # which always tells
         "labels": Field(
             lambda inquiry: dict(inquiry.labels), lambda inquiry: tuple(sorted(inquiry.labels.items())), _labels
         ),

@@ -83,7 +83,7 @@ class Plan:
         reads: what it reads of the input.
     """
 
-    __slots__ = ("_attributes", "_functions", "_make", "_peer", "_principal", "_whole", "reads")
+    __slots__ = ("_attributes", "_doubtful", "_functions", "_make", "_peer", "_principal", "_whole", "reads")
 
     def __init__(self, reads: Reads) -> None:
         self.reads = reads
@@ -91,6 +91,7 @@ class Plan:
         self._whole = tree is None
         compiler = _Compiler()
         self._make = compiler.branch(DOCUMENT, tree)
+        self._doubtful = tuple(compiler.doubtful)
         owned = compiler.owned
         self._principal = Selection(_principal_parts, owned["principal"]) if owned["principal"] else None
         self._peer = Selection(_peer_parts, owned["peer"]) if owned["peer"] else None
@@ -109,7 +110,8 @@ class Plan:
             return whole.build_input(inquiry)
         _require_text(inquiry)
         document: dict[str, Any] = self._make(inquiry)
-        check_input({name: value for name, value in document.items() if name != "principal"})  # which is checked
+        if self._doubtful:
+            check_input({name: document[name] for name in self._doubtful if name in document})
         return document
 
     def tell(self, inquiry: Inquiry) -> tuple[Hashable, ...]:
@@ -172,12 +174,16 @@ class _Compiler:
         self.told: list[str | Make] = []
         self.owned: dict[str, Tree] = {"principal": {}, "peer": {}}
         self.selections: dict[str, Selection | None] = {}
+        self.doubtful: dict[str, None] = {}  # members of the document that hold what must be checked each time
 
-    def branch(self, branch: Branch, tree: Tree | None) -> Make:
-        """Return what makes an object of the fields that are read."""
+    def branch(self, branch: Branch, tree: Tree | None, member: str = "") -> Make:
+        """Return what makes an object of the fields that are read, in a member of the document or the document."""
         told, self.told = self.told, []
         names = branch.fields if tree is None else [name for name in tree if name in branch.fields]
-        makes = [(name, self._make(branch.fields[name], None if tree is None else tree[name])) for name in names]
+        makes = [
+            (name, self._make(branch.fields[name], None if tree is None else tree[name], member or name))
+            for name in names
+        ]
 
         def make(inquiry: Inquiry) -> dict[str, Any]:
             return {name: value for name, make in makes if (value := make(inquiry)) is not ABSENT}
@@ -190,15 +196,17 @@ class _Compiler:
         self.told = [*told, lambda inquiry: tuple([tell(inquiry) for tell in members]) if present(inquiry) else None]
         return lambda inquiry: make(inquiry) if present(inquiry) else lacking
 
-    def _make(self, node: Field | Owned | Branch, tree: Tree | None) -> Make:
+    def _make(self, node: Field | Owned | Branch, tree: Tree | None, member: str) -> Make:
         if isinstance(node, Branch):
-            return self.branch(node, tree)
+            return self.branch(node, tree, member)
         if isinstance(node, Owned):
             return self._owned(node, tree)
         if tree is not None and node.named is not None:
             node = node.named(tuple(tree))
         if node.told_by is not None:
             self.told.append(node.told_by)
+        if not node.is_sure:
+            self.doubtful[member] = None
         return node.make
 
     def _owned(self, node: Owned, tree: Tree | None) -> Make:

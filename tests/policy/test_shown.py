@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from proxy.errors import INPUT_REFUSED, Refused
+from proxy.http.target import parse_target
 from proxy.policy.fields import canonical
 from proxy.policy.input import build_input
 from proxy.policy.reads import Place, Reads
+from proxy.policy.scalars import find_fault
 from proxy.policy.shown import Plan, Tree, cut, tree_of
 from tests.policy.inquiries import ANA, ask, workload
 from tests.policy.questions import posed, turns, usual, walk
@@ -136,6 +138,41 @@ def test_a_claim_that_no_engine_must_see_is_refused_read_or_not(claim: Any) -> N
         with pytest.raises(Refused) as caught:
             plan_of(*paths).build(ask(principal=replace(ANA, claims={"x": claim})))
         assert caught.value.row is INPUT_REFUSED
+
+
+MANY = [(b"x-%d" % number, b"") for number in range(50_001)]
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        (("route", "labels"), {"labels": {"tier": "\ud800"}}),
+        (("route", "labels", "tier"), {"labels": {"tier": "\ud800"}}),
+        (("tls", "sni"), {"sni": "\ud800"}),
+        (("attributes", "tlsSession"), {"sni": "\ud800"}),
+        (("request", "id"), {"request_id": "\ud800"}),
+        (("attributes", "request", "http", "id"), {"request_id": "\ud800"}),
+        (("request", "headers"), {"headers": MANY}),
+        (("attributes", "request", "http", "headers"), {"headers": MANY}),
+        ((), {"sni": "\ud800"}),
+    ],
+)  # fmt: skip
+def test_what_no_engine_must_see_is_refused_where_it_is_read(path: tuple[str, ...], wrong: dict[str, Any]) -> None:
+    plan_of(path).build(ask())
+    with pytest.raises(Refused) as caught:
+        plan_of(path).build(ask(**wrong))
+    assert caught.value.row is INPUT_REFUSED
+
+
+def test_fields_that_are_not_looked_at_again_are_fit_by_the_way_they_are_made() -> None:
+    odd = ["/%F0%9F%92%A9/%ED%9F%BF", "/a?q=%ED%A0%80&q=%FF&%00=%C3%28", "/?\u00e9=\U0001f4a9"]
+    for target in odd:
+        inquiry = ask(headers=[(b"x-a", "\u00e9\U0001f4a9\x85".encode())], source="\ud800", source_port=2**63 - 1)
+        way, _, query = target.partition("?")
+        parsed = parse_target(b"GET", way.encode(), [b"wiki.example.org"], (1, 1))
+        inquiry.target = replace(parsed, query=query.encode())
+        for path in EVERY_PATH[1:]:
+            assert find_fault(plan_of(path).build(inquiry)) is None
 
 
 def test_what_is_made_of_a_caller_is_made_once() -> None:
