@@ -54,7 +54,7 @@ def check(
     snapshot, file = examine(config)
     if file.config is not None:
         file = file.with_mistakes(asyncio.run(_unreachable(file.config)))
-    decisions = _decisions(snapshot) if snapshot is not None else []
+    decisions = asyncio.run(_decisions(snapshot)) if snapshot is not None else []
     if form is Format.JSON:
         typer.echo(json.dumps(_report(file, decisions), indent=2))
     else:
@@ -78,11 +78,15 @@ def _tell(mistakes: list[LocatedMistake], path: Path) -> None:
         typer.echo(line, err=True)
 
 
-def _decisions(snapshot: Snapshot) -> list[Reads]:
-    """Return what each rule that decides reads."""
+async def _decisions(snapshot: Snapshot) -> list[Reads]:
+    """Return what each rule that decides reads; an OPA server is asked for its policy."""
     from proxy.policy.engine import entry_points
 
-    return [snapshot.engine.plan(path).reads for path in entry_points(snapshot.config)]
+    try:
+        await snapshot.engine.look()
+        return [snapshot.engine.plan(path).reads for path in entry_points(snapshot.config)]
+    finally:
+        await snapshot.engine.close()
 
 
 def _is_ours(config: Config) -> bool:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import app
 from proxy.cli import check as command
+from tests.opa import opa_server
 from tests.world import World, config
 
 WIKI = "  - {name: wiki, host: wiki.example.org, upstream: wiki, allow: [{groups: [engineering]}]}"
@@ -218,6 +219,27 @@ def test_what_of_ones_own_policy_is_not_remembered_is_told(directory: Path, list
     assert [(each["path"], each["remembered"]) for each in json.loads(result.stdout)["decisions"]] == [
         ("own/decision", False),
         ("own/quick", True),
+    ]
+
+
+def test_an_opa_server_is_asked_what_of_its_policy_can_be_remembered(directory: Path, listening: str) -> None:
+    (directory / "own").mkdir()
+    (directory / "own" / "own.rego").write_text(OWN)
+    (directory / "own" / ".manifest").write_text('{"revision": "r1", "roots": ["own"]}')
+    with opa_server("--bundle", directory / "own") as server:
+        text = config(
+            listening,
+            routes=WIKI.replace("upstream: wiki", "upstream: wiki, decision: own/quick"),
+            extra=f"policy: {{engine: opa, opa: {{url: {server.url}}}, decision: own/decision}}",
+        )
+        result = check(directory, text, "--format", "json")
+        decision, quick = json.loads(result.stdout)["decisions"]
+        assert decision["notes"][0].startswith("own/decision calls time.now_ns, ")
+        assert (quick["remembered"], quick["reads"]) == (True, ["input.request.method"])
+    result = check(directory, text)
+    assert result.stdout.splitlines()[1:] == [
+        f"{path} is decided by an OPA server that cannot be reached, so its decisions are not remembered"
+        for path in ("own/decision", "own/quick")
     ]
 
 
