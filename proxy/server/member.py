@@ -66,8 +66,10 @@ class Member:
         }
         while (message := await self._channel.receive()) is not None:
             await orders[message["do"]](message)
-        await self._runtime.writers.close(FLUSH_SECONDS if self._drained else _ORPHAN_SECONDS)
-        return 0 if self._drained else 1
+        if self._drained:
+            return 0
+        await self._runtime.writers.close(_ORPHAN_SECONDS)
+        return 1
 
     async def _prepare(self, question: Message) -> None:
         """Build what the config file says now, and say what that would be."""
@@ -131,8 +133,9 @@ class Member:
         if self._serving:
             await asyncio.sleep(self._runtime.snapshot.config.drain.delay)
             await self._worker.drain()
+        await self._runtime.writers.close(FLUSH_SECONDS)
         self._drained = True
-        self._channel.close()
+        self._channel.close()  # last of all: a worker that is silent is ended
 
 
 async def _serve(path: Path, descriptor: int) -> NoReturn:
