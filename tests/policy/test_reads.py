@@ -143,6 +143,7 @@ def test_a_name_that_a_variable_hides_is_read_all_the_same() -> None:
     """More than is read does no harm; the places where a name is hidden are the ones where two engines may disagree."""
     assert paths("r := [q | some q in [1]]\n\nq := input.a") == ["a"]
     assert paths("package p\n\nimport input.a\n\nr := f(1)\n\nf(a) := a") == ["a"]
+    assert paths("package p\n\nimport input.a as q\n\nr := q", "q := input.b") == ["a", "b"]
 
 
 def test_an_entry_point_may_be_a_member_of_a_rule() -> None:

@@ -97,6 +97,19 @@ def test_a_claim_is_told_by_value_and_by_type() -> None:
     assert told[-3] == told[-2] == told[-1]
 
 
+def test_the_order_of_members_tells_nothing() -> None:
+    plan = plan_of(("principal", "claims"), ("route", "labels"), ("request", "headers"))
+    one, other = ({"a": 1, "b": {"c": 1, "d": 2}}, {"b": {"d": 2, "c": 1}, "a": 1})
+    told = [
+        plan.tell(ask(principal=replace(ANA, claims=claims), labels=labels, headers=headers))
+        for claims, labels, headers in (
+            (one, {"x": "1", "y": "2"}, [(b"e", b"1"), (b"f", b"2")]),
+            (other, {"y": "2", "x": "1"}, [(b"f", b"2"), (b"e", b"1")]),
+        )
+    ]
+    assert told[0] == told[1]
+
+
 def test_what_stands_where_an_object_was_looked_for_is_shown_and_told() -> None:
     plan = plan_of(("principal", "claims", "org", "team"))
     orgs: list[Any] = [{"team": "a", "more": 1}, {}, "text", ["team"], None]
