@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,19 +76,24 @@ class Child:
 
 
 class Backoff:
-    """How long to wait before a worker is made again: not at all, then doubled from a second with every quick end."""
+    """How long to wait before a worker is made again: not at all, then doubled from a second with every quick end.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._ends = 0
         self._served_since: float | None = None
 
     def served(self) -> None:
         """Tell that the worker serves."""
-        self._served_since = time.monotonic()
+        self._served_since = self._clock()
 
     def ended(self) -> float:
         """Return the seconds to wait."""
-        if self._served_since is not None and time.monotonic() - self._served_since >= _STEADY_SECONDS:
+        if self._served_since is not None and self._clock() - self._served_since >= _STEADY_SECONDS:
             self._ends = 0
         self._served_since = None
         self._ends += 1
