@@ -26,8 +26,8 @@ from proxy.errors import (
 from proxy.http.body import take
 from proxy.http.framing import request_framing, response_framing
 from proxy.http.headers import SPELLED
-from proxy.http.message import NO_BODY, BodyKind, Headers, RequestHead, ResponseHead
-from proxy.http.target import plain_target
+from proxy.http.message import Headers, RequestHead, ResponseHead
+from proxy.http.remembered import LONGEST_REMEMBERED, Remembered, remember
 
 # The registered methods that llhttp reads. TRACE is not among them: it echoes credentials (RFC 9110 section 9.3.8).
 METHODS = frozenset(
@@ -47,10 +47,6 @@ REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in 
 _VERSIONS = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: ([\t -~\x80-\xff]*))?", re.ASCII)
-_AUTHORIZATION = b"\r\nauthorization:"
-# Visible ASCII and space, which a value may hold but not begin or end with.
-_FIELD_CONTENT = bytes(range(0x20, 0x7F))
-_LONGEST_REMEMBERED = 4096  # bytes of a head that a connection remembers
 _BARE = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n")
 
 
@@ -83,62 +79,6 @@ class _Report:
         return [(SPELLED[name], value.rstrip(b" \t")) for name, value in self.fields]
 
 
-class _Remembered:
-    """A head without a body, cut at its credential: the next one differs in its target, and now and then in that.
-
-    Args:
-        head: as it was parsed.
-        before, after: its bytes from the end of the request line up to the credential, and those behind it.
-        credential: the value of `authorization`, or empty where there is none and `after` is.
-        host: the value of its one Host field.
-        position: of the `authorization` field in the head's list, or None.
-    """
-
-    __slots__ = ("after", "before", "credential", "head", "host", "position", "protocol")
-
-    def __init__(
-        self, head: RequestHead, before: bytes, credential: bytes, after: bytes, host: bytes, position: int | None
-    ) -> None:
-        self.head = head
-        self.before = before
-        self.credential = credential
-        self.after = after
-        self.host = host
-        self.position = position
-        self.protocol = b"HTTP/1.1" if head.version == (1, 1) else b"HTTP/1.0"
-
-    def headers_with(self, credential: bytes) -> Headers | None:
-        """Return the fields with this credential, or None where it is none that needs no parser."""
-        if credential == self.credential:
-            return self.head.headers
-        position = self.position
-        if position is None or not credential or credential[0] == 0x20 or credential[-1] == 0x20:
-            return None
-        if credential.translate(None, _FIELD_CONTENT):
-            return None
-        headers = self.head.headers.copy()
-        headers[position] = (b"authorization", credential)
-        return headers
-
-
-def _remember(raw: bytes, head: RequestHead) -> _Remembered | None:
-    """Return what a later head can be compared with, or None where it must be parsed whatever it is."""
-    hosts = head.values(b"host")
-    if len(raw) > _LONGEST_REMEMBERED or head.framing.kind is not BodyKind.NONE or len(hosts) != 1:
-        return None
-    line = raw.find(b"\r\n")
-    positions = [index for index, (name, _) in enumerate(head.headers) if name == b"authorization"]
-    if not positions:
-        return _Remembered(head, raw[line:], b"", b"", hosts[0], None)
-    credential = head.headers[positions[0]][1]
-    begins = raw.lower().find(_AUTHORIZATION, line)
-    begins = raw.find(credential, begins + len(_AUTHORIZATION)) if begins >= 0 and credential else -1
-    if len(positions) > 1 or begins < 0 or not raw.startswith(b"\r\n", begins + len(credential)):
-        return None
-    before, after = raw[line:begins], raw[begins + len(credential) :]
-    return _Remembered(head, before, credential, after, hosts[0], positions[0])
-
-
 class RequestHeadParser:
     """Takes request heads from the front of a buffer, one connection long.
 
@@ -156,7 +96,7 @@ class RequestHeadParser:
         self._scanned = 0  # bytes of the buffer in which no head ends
         self._skipped = False  # the empty line that is forgiven has been
         self._judged = False  # the request line has come and passes
-        self._last: _Remembered | None = None
+        self._last: Remembered | None = None
 
     def parse(self, buffer: bytearray) -> RequestHead | None:
         """Return the next head, or None where more bytes are needed. Its body's framing is decided.
@@ -174,30 +114,12 @@ class RequestHeadParser:
             return None
         self._scanned = 0
         self._skipped = self._judged = False
-        raw = take(buffer, end + 4)
-        return self._repeated(raw) or self._read(raw)
-
-    def _repeated(self, raw: bytes) -> RequestHead | None:
-        """Return the head if its fields are those of the last one and its target is plain, else None."""
-        last = self._last
-        line = raw.find(b"\r\n")
-        if last is None or not raw.startswith(last.before, line) or not raw.endswith(last.after):
-            return None
-        ends, begins = len(raw) - len(last.after), line + len(last.before)
-        parts = raw[:line].split(b" ")
-        head = last.head
-        if ends < begins or len(parts) != 3 or parts[0] != head.method or parts[2] != last.protocol:
-            return None
-        target = parts[1]
-        if len(target) > self._limits.target_length or len(raw) > self._limits.header_bytes:
-            return None
-        headers = last.headers_with(raw[begins:ends])
-        goes_to = plain_target(last.host, target)
-        if headers is None or goes_to is None:
-            return None
-        return RequestHead(
-            head.method, target, head.version, headers, NO_BODY, head.keep_alive, False, goes_to, head.block
-        )
+        raw, last = take(buffer, end + 4), self._last
+        if last is not None and len(raw) <= self._limits.header_bytes:
+            head = last.repeated(raw, self._limits.target_length)
+            if head is not None:
+                return head
+        return self._read(raw)
 
     def _read(self, raw: bytes) -> RequestHead:
         method, target, version = self._request_line(raw)
@@ -216,7 +138,7 @@ class RequestHeadParser:
             raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_count")
         head = RequestHead(method, target, version, report.spelled())
         request_framing(head)
-        self._last = _remember(raw, head)
+        self._last = remember(raw, head)
         return head
 
     def _request_line(self, raw: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
@@ -297,7 +219,7 @@ class ResponseHeadParser:
         if last is not None and last[0] == raw and last[1] is of_head:
             return last[2]
         head = self._read(raw, method)
-        self._last = (raw, of_head, head) if len(raw) <= _LONGEST_REMEMBERED else None
+        self._last = (raw, of_head, head) if len(raw) <= LONGEST_REMEMBERED else None
         return head
 
     def _read(self, raw: bytes, method: bytes) -> ResponseHead:

@@ -54,11 +54,21 @@ class Block:
         self.told: object = None
 
 
+class Proof:
+    """What a head's credential has proven, and to whom; heads that repeat the credential share it."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: tuple[object, ...] | None = None
+
+
 @dataclass(slots=True)
 class RequestHead:
     """A parsed request head (RFC 9112 section 3).
 
-    `goes_to` is where it goes, if that is known already; `block` is shared with every head of the same fields.
+    `goes_to` is where it goes, if that is known already; `block` is shared with every head of the same fields, but for
+    the credential, `proof` with every one of the same credential.
     """
 
     method: bytes
@@ -70,6 +80,7 @@ class RequestHead:
     expects_continue: bool = False
     goes_to: Target | None = None
     block: Block = field(default_factory=Block, compare=False, repr=False)
+    proof: Proof = field(default_factory=Proof, compare=False, repr=False)
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header field; `name` is lower-case."""

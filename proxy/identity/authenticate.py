@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import sha256
+from typing import cast
 
 from proxy.config.limits import Limits
 from proxy.config.schema import Authenticate
@@ -129,12 +130,20 @@ class Authenticator:
         Raises:
             Refused: AUTHORIZATION_DUPLICATE.
         """
+        seen = head.proof.seen
+        if seen is not None and seen[0] is self and seen[1] is route:
+            verified = cast("_Verified | None", seen[2])
+            if verified is None:
+                return ANONYMOUS if peer is None else principal_of(peer)
+            return verified.principal if verified.holds(now) else None
         value = _field(head, route)
         if value is None:
+            head.proof.seen = self, route, None
             return ANONYMOUS if peer is None else principal_of(peer)
         verified = self._memory.recall(value, now)
         if verified is None or (route.issuers is not None and verified.principal.issuer not in route.issuers):
             return None
+        head.proof.seen = self, route, verified
         return verified.principal
 
     async def authenticate(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal:

@@ -58,6 +58,10 @@ class Denied(Refused):
         self.decision = decision
 
 
+_ANSWERS = 1024
+_LONGEST_ANSWER = 1024
+
+
 class _Case:
     """What is known of a decision under way; its record is written from here however it ends."""
 
@@ -85,7 +89,7 @@ class Authorizer:
         metrics: where it is counted.
     """
 
-    __slots__ = ("_deadline", "_engine", "_memo", "_metrics", "_record", "_spelling")
+    __slots__ = ("_answers", "_deadline", "_engine", "_memo", "_metrics", "_record", "_spelling")
 
     def __init__(self, engine: Engine, memo: Memo, *, deadline: float, record: DecisionLog, metrics: Metrics) -> None:
         self._engine = engine
@@ -94,6 +98,7 @@ class Authorizer:
         self._record = record
         self._metrics = metrics
         self._spelling = Spelling(engine.revision)
+        self._answers: dict[str, tuple[Decision, Told | None]] = {}  # what few different ones a policy gives mean
 
     def authorize_now(self, inquiry: Inquiry, path: str) -> Permit | None:
         """Return the permit for a request if that takes no waiting; None: `authorize` must be asked.
@@ -158,8 +163,9 @@ class Authorizer:
             Refused: INPUT_REFUSED; what is remembered is of requests that are text throughout.
         """
         inquiry = case.inquiry
-        told_headers(inquiry)
-        told_target(inquiry.target)
+        if inquiry.told is None:
+            told_headers(inquiry)
+            told_target(inquiry.target)
         key = case.key = self._memo.key(inquiry, case.path)
         if key is None:
             return False
@@ -181,10 +187,17 @@ class Authorizer:
         if case.evaluation_ns > self._deadline * 1e9:
             case.result = told_result(result) if find_fault(result) is None else None
             raise Refused(POLICY_TOO_SLOW, f"the evaluation took {case.evaluation_ns // 1_000_000} ms")
-        if type(result) is dict and (fault := find_fault(result)) is not None:
-            raise Refused(POLICY_MALFORMED, f"the decision's {fault}")  # which no record can tell
-        case.result = told_result(result)
-        decision = case.decision = parse_decision(result)
+        spelled = repr(result)  # of JSON values no two are spelled alike
+        known = self._answers.get(spelled)
+        if known is None:
+            if type(result) is dict and (fault := find_fault(result)) is not None:
+                raise Refused(POLICY_MALFORMED, f"the decision's {fault}")  # which no record can tell
+            case.result = told_result(result)
+            known = parse_decision(result), case.result
+            if len(self._answers) < _ANSWERS and len(spelled) <= _LONGEST_ANSWER:
+                self._answers[spelled] = known
+        decision, case.result = known
+        case.decision = decision
         if case.key is not None:
             principal, peer = case.inquiry.principal, case.inquiry.peer
             expires = principal.expires_at if peer is None else min(principal.expires_at, peer.expires_at)

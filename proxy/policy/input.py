@@ -8,7 +8,7 @@ request than the upstream gets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
@@ -60,6 +60,10 @@ class Inquiry:
         time: POSIX seconds.
         request_id, decision_id: for records.
         scheme: `http` or `https`.
+
+    Attributes:
+        known, told: under what its decision is remembered, and how its record is spelled. A request that differs from
+            the one before it in its time and its ids alone is asked by the same inquiry, which then knows both.
     """
 
     head: RequestHead
@@ -78,6 +82,8 @@ class Inquiry:
     request_id: str
     decision_id: str
     scheme: str
+    known: tuple[Any, ...] | None = field(default=None, init=False, compare=False, repr=False)
+    told: tuple[Any, ...] | None = field(default=None, init=False, compare=False, repr=False)
 
 
 def build_input(inquiry: Inquiry) -> dict[str, Any]:

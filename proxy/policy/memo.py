@@ -140,11 +140,16 @@ class Memo:
         engine = self._engine
         if engine.generation is not self._generation:
             self._renew()
+        known, minute = inquiry.known, int(inquiry.time) // 60
+        if known is not None and known[0] is self._generation and known[1] is path and known[2] == minute:
+            return known[3]  # type: ignore[no-any-return]
         plan = engine.plan(path)
         if plan.reads.obstacle is not None:
             self._memory.unmemoizable.value += 1
             return None
-        return self._generation, path, plan.tell(inquiry)
+        key = self._generation, path, plan.tell(inquiry)
+        inquiry.known = self._generation, path, minute, key
+        return key
 
     def recall(self, key: Key, now: float) -> Remembered | None:
         """Return what was answered to the same question and has not lapsed, or None.

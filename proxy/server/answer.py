@@ -12,8 +12,8 @@ from proxy.config.limits import Limits
 from proxy.errors import Refused
 from proxy.http.body import BodyReader
 from proxy.http.h1 import encode_response
-from proxy.http.message import BodyKind, RequestHead
-from proxy.http.respond import Answer
+from proxy.http.message import BodyKind, RequestHead, Target
+from proxy.http.respond import Answer, redirect
 from proxy.identity.authenticate import challenge
 from proxy.identity.principal import Principal
 from proxy.server.outcome import Outcome
@@ -51,6 +51,27 @@ async def write_answer(
         await downstream.drain()
     if unread:
         await linger(downstream)
+
+
+def own_answer(target: Target, request_id: str) -> Answer:
+    """Return the answer to what no route needs to take: `OPTIONS *`, and all of a listener that redirects to https.
+
+    Raises:
+        Refused: HOST_REFUSED; a redirect has nowhere to go.
+    """
+    if target.path == b"*":
+        return Answer(204, b"No Content", [(b"allow", b"OPTIONS, GET, HEAD, POST")], b"")
+    if not target.host:
+        raise Refused(errors.HOST_REFUSED, "a redirect must have a host to go to")
+    return redirect(308, f"https://{target.host}{target.origin_form.decode('ascii')}", request_id)
+
+
+def redirected(route: Route, target: Target, method: bytes, request_id: str) -> Answer:
+    """Return the answer of a route that redirects; to a URL without a path with the path of the request."""
+    location = str(route.config.redirect)
+    if location.count("/") == 2:
+        location += target.origin_form.decode("ascii")
+    return redirect(302 if method in (b"GET", b"HEAD") else 307, location, request_id)
 
 
 def explained(refused: Refused, route: Route, principal: Principal) -> Refused:

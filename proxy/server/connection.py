@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 import types
 from collections.abc import Coroutine, Generator
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from proxy import errors
 from proxy.config import schema
@@ -26,35 +23,13 @@ from proxy.errors import Refused
 from proxy.http import forwarding
 from proxy.http.h1 import HeadLimits, RequestHeadParser, encode_fields
 from proxy.http.message import BodyKind, RequestHead
-from proxy.identity.principal import Peer
-from proxy.identity.spiffe import SpiffeID, parse_pattern
-from proxy.identity.svid import verify_svid
-from proxy.identity.tls import ServerTLS, peer_of, requested_name
+from proxy.identity.tls import requested_name
 from proxy.server.exchange import Exchange
-from proxy.server.route import Router
+from proxy.server.repeat import Repeat
 from proxy.server.runtime import Runtime
-from proxy.server.snapshot import Snapshot
+from proxy.server.standing import Standing, settle
 from proxy.server.tasks import Tasks
-from proxy.telemetry.access import way
 from proxy.transport.stream import FOREVER, Stream, StreamTimeout
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What one snapshot makes of a connection.
-
-    Args:
-        peer: the client certificate's identity, or None.
-        refused: why the certificate gives no identity, or None; every request is then answered with it.
-        trusted: the other end is a trusted proxy.
-        router: the listener's routes.
-    """
-
-    peer: Peer | None
-    refused: Refused | None
-    trusted: bool
-    router: Router
-
 
 Exchanging = Coroutine[bool | None, None, bool]
 
@@ -81,7 +56,6 @@ class Connection(Stream):
         "_parser",
         "_resting",
         "_served",
-        "_settled_for",
         "_told_way",
         "_work",
         "direct",
@@ -89,6 +63,7 @@ class Connection(Stream):
         "listener",
         "remote",
         "remote_port",
+        "repeat",
         "retiring",
         "runtime",
         "scheme",
@@ -97,7 +72,6 @@ class Connection(Stream):
         "task",
         "tasks",
         "tls_version",
-        "told_of",
     )
 
     def __init__(
@@ -114,7 +88,7 @@ class Connection(Stream):
         self.tasks = tasks
         self.id = os.urandom(8).hex()
         self.remote, self.remote_port = remote
-        self.told_of = way(self.id, listener.name, self.remote)
+        self.repeat: Repeat | None = None
         self._told_way: tuple[str, bytes] | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -132,8 +106,7 @@ class Connection(Stream):
         self.scheme = "http"
         self.server_name: str | None = None
         self.tls_version: str | None = None
-        self.standing: Standing
-        self._settled_for: Snapshot | None = None
+        self.standing: Standing = cast("Standing", None)  # set before anything asks for it
 
         # How it ends.
         self.retiring = False
@@ -317,9 +290,11 @@ class Connection(Stream):
         self._busy = True
         self._left -= 1
         self.retiring = self.retiring or self._left <= 0
-        snapshot = self.runtime.snapshot
-        if snapshot is not self._settled_for:
-            self._settle(snapshot)
+        standing, snapshot = self.standing, self.runtime.snapshot
+        if standing is None or standing.snapshot is not snapshot:
+            tls = self.transport.get_extra_info("ssl_object")
+            standing = settle(snapshot, standing, self.listener, self.remote, tls, self.server_name)
+            self.standing, self.listener = standing, standing.listener
 
     def way_of(self, authority: str) -> bytes:
         """Return what upstreams are told of the way here, as fields; spelled once for each authority in turn."""
@@ -328,87 +303,3 @@ class Connection(Stream):
             fields = encode_fields(forwarding.way_fields(self.remote, self.scheme, authority))
             told = self._told_way = authority, fields
         return told[1]
-
-    # --- who is at the other end
-
-    def proven_peer(self, now: float) -> Peer | None:
-        """Return the peer that the certificate proves at this moment (POSIX seconds), or None without a certificate.
-
-        Raises:
-            Refused: CERTIFICATE_REFUSED by the SVID rules, CERTIFICATE_LAPSED when its time is over.
-        """
-        standing = self.standing
-        if standing.refused is not None:
-            raise Refused(standing.refused.row, standing.refused.detail, headers=standing.refused.headers)
-        if standing.peer is not None and now >= standing.peer.expires_at:
-            raise Refused(errors.CERTIFICATE_LAPSED, "the client certificate's time is over")
-        return standing.peer
-
-    def require_same_setting(self, host: str, tls: ServerTLS | None) -> None:
-        """Refuse a host whose client-certificate setting is another than that of the name in the handshake.
-
-        Args:
-            host: the request's.
-            tls: the listener's certificates.
-
-        Raises:
-            Refused: MISDIRECTED (RFC 9110 section 15.5.20). Without a server name there is nothing to compare.
-        """
-        if tls is None or self.server_name is None:
-            return
-        if tls.setting_of(host) != tls.setting_of(self.server_name):
-            raise Refused(errors.MISDIRECTED, "the host has another client-certificate setting than the server name")
-
-    def _settle(self, snapshot: Snapshot) -> None:
-        if snapshot is self._settled_for:
-            return
-        self.listener = snapshot.listeners.get(self.listener.name, self.listener)
-        peer, refused = self._peer_under(snapshot)
-        self.standing = Standing(
-            peer, refused, self._is_trusted(peer), snapshot.routers.get(self.listener.name, Router(()))
-        )
-        self._settled_for = snapshot
-
-    def _peer_under(self, snapshot: Snapshot) -> tuple[Peer | None, Refused | None]:
-        """Verify the certificate under this snapshot's trust bundles; after a reload its authority may be gone."""
-        now = time.time()
-        before = self._settled_for
-        try:
-            if before is None:
-                tls = self.transport.get_extra_info("ssl_object")
-                return (None, None) if tls is None else (peer_of(tls, snapshot.bundles, now), None)
-            peer = self.standing.peer
-            if peer is None:
-                return None, self.standing.refused or self._lacking(snapshot)
-            if before.bundles == snapshot.bundles:
-                return peer, None
-            chain = (peer.certificate.der, *peer.certificate.chain)
-            return verify_svid(peer.certificate.der, chain, snapshot.bundles, now), None
-        except Refused as refused:
-            return None, refused
-
-    def _lacking(self, snapshot: Snapshot) -> Refused | None:
-        """Return why a connection without a certificate, made when none was required, is not served any more."""
-        tls = snapshot.server_tls.get(self.listener.name)
-        if self.scheme == "https" and tls is not None and tls.setting_of(self.server_name) == "required":
-            return Refused(errors.CERTIFICATE_REFUSED, "a client certificate is required since the last reload")
-        return None
-
-    def _is_trusted(self, peer: Peer | None) -> bool:
-        trusted = self.listener.trusted_proxies
-        if trusted is None:
-            return False
-        if peer is not None:
-            workload = SpiffeID(peer.trust_domain, peer.path)
-            if any(parse_pattern(pattern).match(workload) for pattern in trusted.workloads):
-                return True
-        return is_within(self.remote, trusted.networks)
-
-
-def is_within(address: str, networks: tuple[schema.Network, ...]) -> bool:
-    """Say whether an IP address is in one of these networks; an address of another kind is in none."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)

@@ -27,12 +27,13 @@ from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
-from proxy.server.answer import explained, write_answer
+from proxy.server.answer import explained, own_answer, redirected, write_answer
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
+from proxy.server.repeat import Repeat
 from proxy.server.route import Route
-from proxy.telemetry import access
-from proxy.telemetry.access import access_line
+from proxy.server.told import forwarded_way, identified, passing, traced
+from proxy.telemetry.access import access_facts, access_line
 from proxy.transport.stream import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Exchange:
         "_headers",
         "_inquiry",
         "_principal",
+        "_repeat",
         "_request_id",
         "_route",
         "_snapshot",
@@ -78,6 +80,7 @@ class Exchange:
         self._forwarded: Headers = []
         self._source = connection.remote
         self._inquiry: Inquiry | None = None
+        self._repeat: Repeat | None = None  # what it repeats
         self.outcome = Outcome()
 
     async def serve(self, head: RequestHead | Refused) -> bool:
@@ -106,40 +109,45 @@ class Exchange:
     async def _answer(self, head: RequestHead | Refused) -> None:
         if isinstance(head, Refused):
             raise head
+        connection, snapshot = self.connection, self._snapshot
         self._head = head
         self.outcome.closing = not head.keep_alive
-        target = self._enter(head)
-        if target.path == b"*":
-            await self._write(respond.Answer(204, b"No Content", [(b"allow", b"OPTIONS, GET, HEAD, POST")], b""))
-            return
-        route = self._route
-        assert route is not None
-        if self.connection.listener.serves == "https_redirect":
-            if not target.host:
-                raise Refused(errors.HOST_REFUSED, "a redirect must have a host to go to")
-            await self._write(respond.redirect(308, f"https://{target.host}{_text(target)}", self._request_id))
-            return
-        peer = self.connection.proven_peer(self._started)
-        principal = self._snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started)
+        if connection.runtime.in_flight > snapshot.config.limits.in_flight:
+            raise Refused(errors.OVERLOADED, f"more than {snapshot.config.limits.in_flight} requests are in flight")
+        repeat = connection.repeat
+        if repeat is not None and repeat.fits(snapshot, head):
+            target, route = self._target, self._route = repeat.inquiry.target, repeat.route
+            self._headers = repeat.inquiry.headers
+        else:
+            repeat = None
+            target = self._enter(head)
+            if self._route is None or connection.listener.serves == "https_redirect":
+                await self._write(own_answer(target, self._request_id))
+                return
+            route = self._route
+        peer = connection.standing.proven_peer(self._started)
+        principal = snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started)
         if principal is None:
-            await self.connection.become_task()
-            principal = await self._snapshot.authenticator.authenticate(
-                head, route.config.authenticate, peer, self._started
-            )
+            await connection.become_task()
+            principal = await snapshot.authenticator.authenticate(head, route.config.authenticate, peer, self._started)
         self._principal = principal
-        self._add_credentials(head, route, principal)
-        if route.cluster is None:
-            await self._write(self._redirect(route, target, head))
-            return
-        if head.method == b"OPTIONS" and route.config.cors.preflight == "upstream" and head.is_preflight:
-            await self._forward_preflight(head, target, route)
-            return
-        inquiry = self._inquire(head, target, route, principal)
+        if repeat is not None and repeat.principal is principal:
+            self._repeat = repeat
+            inquiry = self._ask_again(repeat.inquiry, head)
+        else:
+            self._add_credentials(head, route, principal)
+            if route.cluster is None:
+                await self._write(redirected(route, target, head.method, self._request_id))
+                return
+            if head.method == b"OPTIONS" and route.config.cors.preflight == "upstream" and head.is_preflight:
+                await self._forward_preflight(head, target, route)
+                return
+            inquiry = self._inquire(head, target, route, principal)
         try:
-            permit = self._snapshot.authorizer.authorize_now(inquiry, route.decision)
+            permit = snapshot.authorizer.authorize_now(inquiry, route.decision)
             if permit is None:
-                await self.connection.become_task()
-                permit = await self._snapshot.authorizer.authorize(inquiry, route.decision)
+                await connection.become_task()
+                permit = await snapshot.authorizer.authorize(inquiry, route.decision)
         except Refused as refused:
             raise explained(refused, route, principal) from refused
         await self._forward(head, target, route, principal, peer, permit)
@@ -148,8 +156,6 @@ class Exchange:
 
     def _enter(self, head: RequestHead) -> Target:
         connection, limits = self.connection, self._snapshot.config.limits
-        if connection.runtime.in_flight > limits.in_flight:
-            raise Refused(errors.OVERLOADED, f"more than {limits.in_flight} requests are in flight")
         target = head.goes_to
         if target is None:
             target = parse_target(head.method, head.target, head.values(b"host"), head.version)
@@ -161,7 +167,7 @@ class Exchange:
             self._believe(block.forwarded)
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
-        connection.require_same_setting(target.host, self._snapshot.server_tls.get(connection.listener.name))
+        connection.standing.require_same_setting(target.host, connection.server_name)
         if target.path == b"*":
             if not connection.standing.router.knows(target.host):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
@@ -181,12 +187,6 @@ class Exchange:
         self._forwarded = forwarded
         self._source = forwarding.source_of(forwarded, trusted.header, self._source, trusted.networks)
         self._request_id = forwarding.request_id_of(forwarded) or self._request_id
-
-    def _redirect(self, route: Route, target: Target, head: RequestHead) -> respond.Answer:
-        location = str(route.config.redirect)
-        if location.count("/") == 2:
-            location += _text(target)
-        return respond.redirect(302 if head.method in (b"GET", b"HEAD") else 307, location, self._request_id)
 
     # --- who
 
@@ -221,32 +221,34 @@ class Exchange:
         )
         return inquiry
 
+    def _ask_again(self, inquiry: Inquiry, head: RequestHead) -> Inquiry:
+        """Return the inquiry of a request that repeats another one."""
+        inquiry.head, inquiry.time = head, self._started
+        inquiry.request_id, inquiry.decision_id = self._request_id, self._decision_id
+        self._inquiry = inquiry
+        return inquiry
+
     # --- the upstream
 
     async def _forward(
         self, head: RequestHead, target: Target, route: Route, principal: Principal, peer: Peer | None, permit: Permit
     ) -> None:
         assert route.cluster is not None
-        connection, decision = self.connection, permit.decision
-        if decision.headers or decision.request_headers_to_remove or route.remove_request:
-            fields = encode_fields(edited(self._headers, route, permit))
+        connection, decision, repeat = self.connection, permit.decision, self._repeat
+        plain = not (decision.headers or decision.request_headers_to_remove or route.remove_request)
+        if repeat is None or not plain:
+            lead = passing(head, self._headers) if plain else encode_fields(edited(self._headers, route, permit))
+            if not self._forwarded:
+                lead += connection.way_of(target.authority)
+            tail = identified(route, principal, peer, self._forwarded)
+            if plain:
+                self._prepare_repeat(head, route, principal, lead, tail)
         else:
-            fields = self._passing(head)
-        fields += self._told(route, target, principal, peer)
-        ends_at = connection.loop.time() + route.config.timeouts.lifetime
-        limits = self._snapshot.config.limits
-        await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome, ends_at).run(
-            route.cluster
-        )
-
-    def _passing(self, head: RequestHead) -> bytes:
-        """Return the fields that pass, unedited, as bytes."""
-        block = head.block
-        if self._headers is not block.passing:
-            return encode_fields(self._headers)
-        if block.wire is None:
-            block.wire = encode_fields(self._headers)
-        return block.wire
+            lead, tail = repeat.lead, repeat.tail
+        ids = self._request_id, self._trace, self._span
+        between = traced(*ids) if not self._forwarded else forwarded_way(connection, self._forwarded, target, *ids)
+        fields, limits = b"%b%b%b" % (lead, between, tail), self._snapshot.config.limits
+        await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome).run(route.cluster)
 
     async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
         """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""
@@ -256,38 +258,17 @@ class Exchange:
         permit = await self._snapshot.authorizer.permit_preflight(inquiry)
         await self._forward(head, target, route, ANONYMOUS, None, permit)
 
-    def _told(self, route: Route, target: Target, principal: Principal, peer: Peer | None) -> bytes:
-        """Return what the upstream is told of the way of a request and of who makes it."""
-        connection, rules = self.connection, route.config.headers
-        if self._forwarded:
-            fields = encode_fields(self._way(target.authority))
-        else:
-            fields = b"%bx-request-id: %b\r\ntraceparent: 00-%b-%b-00\r\n" % (
-                connection.way_of(target.authority),
-                self._request_id.encode(),
-                self._trace.encode(),
-                self._span.encode(),
-            )
-        if rules.identity and principal.kind != "anonymous":
-            fields += _identity(principal)
-        if rules.client_certificate != "none":
-            certificate = peer.certificate if peer is not None else None
-            fields += encode_fields(
-                forwarding.client_certificate_fields(rules.client_certificate, self._forwarded, certificate)
-            )
-        return fields
+    def _prepare_repeat(self, head: RequestHead, route: Route, principal: Principal, lead: bytes, tail: bytes) -> None:
+        """Keep what a request that says the same needs not find out again.
 
-    def _way(self, authority: str) -> Headers:
-        connection, trusted = self.connection, self.connection.listener.trusted_proxies
-        return forwarding.forwarding_fields(
-            self._forwarded,
-            remote=connection.remote,
-            scheme=connection.scheme,
-            authority=authority,
-            request_id=self._request_id,
-            trace=(self._trace, self._span),
-            header=trusted.header if trusted is not None else "x-forwarded-for",
-        )
+        Not of a trusted proxy, which sends many a client's, and not where a credential passes on.
+        """
+        inquiry, connection = self._inquiry, self.connection
+        if inquiry is None or head.goes_to is None or connection.standing.trusted:
+            return
+        if self._headers is head.block.passing:
+            facts = self._facts()
+            connection.repeat = Repeat(self._snapshot, head, route, principal, inquiry, lead, tail, facts)
 
     # --- the proxy's own answers
 
@@ -323,46 +304,44 @@ class Exchange:
     # --- the record
 
     def _record(self) -> None:
-        head, target, route, connection, outcome = self._head, self._target, self._route, self.connection, self.outcome
+        head, route, connection, outcome = self._head, self._route, self.connection, self.outcome
         duration = time.perf_counter() - self._began
         method = head.method if head is not None else b""
         name = route.name if route is not None else ""
         connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
         if self._snapshot.access is None:
             return
-        way = connection.told_of if self._source == connection.remote else None
         line = access_line(
-            started=self._started,
-            request_id=self._request_id,
-            way=way or access.way(connection.id, connection.listener.name, self._source),
-            method=method.decode("ascii"),
-            host=target.host if target is not None else "",
-            path=_path(head, target),
-            protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
-            route=name,
-            principal=self._principal or ANONYMOUS,
-            peer=connection.standing.peer,
-            status=outcome.status,
-            code=outcome.code,
-            detail=outcome.detail,
-            decision_id=self._decision_id if self._inquiry is not None else None,
-            upstream=route.cluster.name if route is not None and route.cluster is not None else "",
-            endpoint=outcome.endpoint,
-            bytes_in=outcome.bytes_in,
-            bytes_out=outcome.bytes_out,
-            duration=duration,
+            self._started,
+            self._request_id,
+            self._repeat.facts if self._repeat is not None else self._facts(),
+            outcome.status,
+            outcome.code,
+            outcome.detail,
+            self._decision_id if self._inquiry is not None else None,
+            route.cluster.name if route is not None and route.cluster is not None else "",
+            outcome.endpoint,
+            outcome.bytes_in,
+            outcome.bytes_out,
+            duration,
         )
         self._snapshot.access.write_line(line, "access")
 
-
-def _identity(principal: Principal) -> bytes:
-    """Return the fields that tell the upstream who is calling, as bytes; spelled once for each principal."""
-    fields: bytes | None = principal.derived.get("fields")
-    if fields is None:
-        fields = principal.derived["fields"] = encode_fields(
-            forwarding.identity_fields(principal.id, principal.email, principal.groups)
+    def _facts(self) -> str:
+        """Return what the access record says of the request."""
+        connection, head, target, route = self.connection, self._head, self._target, self._route
+        return access_facts(
+            connection_id=connection.id,
+            listener=connection.listener.name,
+            source=self._source,
+            method=head.method.decode("ascii") if head is not None else "",
+            host=target.host if target is not None else "",
+            path=_path(head, target),
+            protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
+            route=route.name if route is not None else "",
+            principal=self._principal or ANONYMOUS,
+            peer=connection.standing.peer,
         )
-    return fields
 
 
 def _path(head: RequestHead | None, target: Target | None) -> str:
@@ -370,7 +349,3 @@ def _path(head: RequestHead | None, target: Target | None) -> str:
     if target is not None:
         return target.path.decode("ascii")
     return head.target.partition(b"?")[0].decode("latin-1") if head is not None else ""
-
-
-def _text(target: Target) -> str:
-    return target.origin_form.decode("ascii")

@@ -45,7 +45,6 @@ class Forwarding:
 
     Args:
         fields: what the upstream gets of header fields, as bytes, Host and framing left out.
-        ends_at: `loop.time()` seconds at which the exchange has lasted its lifetime.
     """
 
     __slots__ = (
@@ -71,7 +70,6 @@ class Forwarding:
         fields: bytes,
         limits: Limits,
         outcome: Outcome,
-        ends_at: float,
     ) -> None:
         self._connection = connection
         self._head = head
@@ -81,7 +79,8 @@ class Forwarding:
         self._fields = fields
         self._limits = limits
         self._outcome = outcome
-        self._ends_at = ends_at
+        # `loop.time()` seconds at which the exchange has lasted its lifetime.
+        self._ends_at = connection.loop.time() + route.config.timeouts.lifetime
         self._answer_by = FOREVER  # the same, at which the head of the answer must have come
 
     async def run(self, cluster: Cluster) -> None:
@@ -228,7 +227,9 @@ class Forwarding:
         framing, outcome, connection = response.framing, self._outcome, self._connection
         unframed = framing.kind is BodyKind.CHUNKED or framing.kind is BodyKind.UNTIL_CLOSE
         if not unframed and framing.length == len(upstream.buffer):
-            await self._relay_whole(upstream, response)
+            self._relay_whole(upstream, response)
+            if connection.congested:
+                await connection.drain(self._ends_at)
             return
         chunked = unframed and self._head.version == (1, 1)
         download = self._open_answer(upstream, response, chunked)
@@ -243,7 +244,7 @@ class Forwarding:
         connection.write(begin + first)
         await download.run(connection)
 
-    async def _relay_whole(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
+    def _relay_whole(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
         """Relay an answer that is here from its first byte to its last."""
         outcome, connection = self._outcome, self._connection
         body = bytes(upstream.buffer)
@@ -253,8 +254,6 @@ class Forwarding:
         outcome.status, outcome.answered = response.status, True
         outcome.bytes_out += len(body)
         connection.write(begin + body)
-        if connection.congested:
-            await connection.drain(self._ends_at)
 
     def _begin_answer(self, response: ResponseHead, chunked: bool) -> bytes:
         """Return the answer's head for the client; one that nothing edits is spelled once."""

@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from proxy.config import schema
 from proxy.identity import tls as server_tls
 from proxy.identity.tls import ServerTLS
-from proxy.server.connection import Connection, is_within
+from proxy.server.connection import Connection
 from proxy.server.proxy_protocol import LONGEST, Incomplete, parse_proxy_header
 from proxy.server.runtime import Runtime
 from proxy.server.sockets import ListeningSocket
+from proxy.server.standing import is_within
 from proxy.server.tasks import Tasks
 from proxy.telemetry.access import tls_record
 from proxy.telemetry.sink import tell

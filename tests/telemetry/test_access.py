@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.telemetry.access import access_line, event_record, timestamp, tls_record, way
+from proxy.telemetry.access import access_facts, access_line, event_record, timestamp, tls_record
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Caller:
     derived: dict[str, Any] = field(default_factory=dict)
 
 
-EXCHANGE: dict[str, Any] = {
-    "started": 1_700_000_000.25,
-    "request_id": "r1",
-    "way": way("c1", "edge", "192.0.2.7"),
+REQUEST: dict[str, Any] = {
+    "connection_id": "c1",
+    "listener": "edge",
+    "source": "192.0.2.7",
     "method": "GET",
     "host": "wiki.example.org",
     "path": "/a",
@@ -32,6 +32,11 @@ EXCHANGE: dict[str, Any] = {
     "route": "wiki",
     "principal": Caller(),
     "peer": Caller(id="spiffe://example.org/ns/ci"),
+}
+EXCHANGE: dict[str, Any] = {
+    "started": 1_700_000_000.25,
+    "request_id": "r1",
+    "facts": access_facts(**REQUEST),
     "status": 200,
     "code": None,
     "detail": None,
@@ -45,7 +50,9 @@ EXCHANGE: dict[str, Any] = {
 
 
 def _record(**changes: object) -> dict[str, Any]:
-    line = access_line(**EXCHANGE | changes)
+    facts = access_facts(**REQUEST | {name: value for name, value in changes.items() if name in REQUEST})
+    others = {name: value for name, value in changes.items() if name not in REQUEST}
+    line = access_line(**EXCHANGE | {"facts": facts} | others)
     assert line.endswith(b"}\n")
     assert b"\n" not in line[:-1]
     record: dict[str, Any] = json.loads(line)
