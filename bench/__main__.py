@@ -78,7 +78,7 @@ def measured(cases: Sequence[Case], arguments: argparse.Namespace) -> report.Rep
     """Measure, and return the results."""
     allow_many_files()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # everybody who was started is ended
+    signal.signal(signal.SIGTERM, stopped)
     os.sched_setaffinity(0, {LOAD_CORE})
     settings = {"rounds": f"{arguments.rounds}", "seconds each": f"{arguments.seconds:g}"}
     date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -89,6 +89,12 @@ def measured(cases: Sequence[Case], arguments: argparse.Namespace) -> report.Rep
     ):
         figures = rounds.run(cases, arguments.rounds, fleet, progress)
     return report.Report(date, machine(), versions(), settings, figures)
+
+
+def stopped(number: int, frame: object) -> None:
+    """Leave, so that everybody who was started is ended; once, for make and a terminal may both say so."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def _among(peer: str, names: Sequence[str]) -> bool:

@@ -86,7 +86,7 @@ def meet(number: int, load: Load, peer: Peer) -> None:
     met = 0
     while not met or met < number:
         ordered = replace(load, arguments=(*load.arguments, str(met))) if number else load
-        outcome = ordered.run(peer, 1)
+        outcome = ordered.run(peer, load.settle + 1)
         if not outcome.requests:
             raise RuntimeError(f"it gave no answer while it was warmed: {outcome.void}")
         met += outcome.requests
@@ -94,7 +94,7 @@ def meet(number: int, load: Load, peer: Peer) -> None:
 
 def paced(peer: str) -> Run:
     """Return a run at a fixed rate."""
-    return Run(peer, peer, lambda fleet: moments.of_answers(fleet.peer(peer), fleet.seconds + 1), VEGETA)
+    return Run(peer, peer, lambda fleet: moments.of_answers(fleet.peer(peer), fleet.seconds), VEGETA)
 
 
 def idle(peer: str) -> Run:

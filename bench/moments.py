@@ -7,7 +7,7 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.loads import Hit, Outcome, hits, open_loop, percentile
@@ -26,10 +26,10 @@ def of_answers(peer: Peer, seconds: float) -> Outcome:
     """Return the latencies at a fixed rate, each from when its request was due."""
     peer.forget()
     before = processor_time(peer.processes)
-    seen = hits(open_loop(peer, RATE, seconds), RATE)
+    seen = hits(open_loop(peer, RATE, seconds + 1), RATE)
     spent = processor_time(peer.processes) - before
     peer.forget()
-    latencies = [hit.latency * 1000 for hit in seen]
+    latencies = [hit.latency * 1000 for hit in settled(seen)]
     values = {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99), "cpu": spent * 1e6 / len(seen)}
     return Outcome(len(seen), values, _void(seen))
 
@@ -74,10 +74,16 @@ def of_a_reload(peer: Ztproxy, seconds: float) -> Outcome:
     os.kill(peer.processes[0], signal.SIGHUP)
     wait_for(lambda: peer.counts()["reloads"] > before + 1, "reload")
     peer.forget()
-    during = [hit.latency * 1000 for hit in seen if reloaded <= hit.due < reloaded + 1]
-    others = [hit.latency * 1000 for hit in seen if not reloaded <= hit.due < reloaded + 1]
+    during = [hit.latency * 1000 for hit in settled(seen) if reloaded <= hit.due < reloaded + 1]
+    others = [hit.latency * 1000 for hit in settled(seen) if not reloaded <= hit.due < reloaded + 1]
     p99, usual = percentile(during, 99), percentile(others, 99)
     return Outcome(len(seen), {"p99": p99, "usual p99": usual, "times": p99 / usual}, _void(seen))
+
+
+def settled(seen: Sequence[Hit]) -> list[Hit]:
+    """Return the requests after the first second, in which the connections are made."""
+    began = min(hit.due for hit in seen)
+    return [hit for hit in seen if hit.due >= began + 1]
 
 
 def _usual(take: Callable[[], float]) -> Outcome:

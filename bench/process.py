@@ -17,9 +17,10 @@ LOAD_CORE, PROXY_CORE = CORES[0], CORES[-1]  # the same one where there is no se
 
 
 def start(command: Sequence[str], core: int, output: Path, *, directory: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start a process on a core, with all that it says in a file."""
+    """Start a process on a core, with all that it says in a file. It ends when this one does, however that happens."""
     with output.open("ab") as file:
-        return subprocess.Popen(on_core(core, command), cwd=directory, stdout=file, stderr=file)
+        bound = ["setpriv", "--pdeathsig", "TERM", *on_core(core, command)]
+        return subprocess.Popen(bound, cwd=directory, stdout=file, stderr=file)
 
 
 def on_core(core: int, command: Sequence[str]) -> list[str]:

@@ -6,7 +6,9 @@ import pytest
 
 from bench.__main__ import chosen
 from bench.cases import CASES, PROGRAMS, Case
+from bench.loads import Hit
 from bench.memory import growth
+from bench.moments import settled
 from bench.peers import PEERS
 from bench.probes import PROBES
 from bench.rounds import last_line, steps, turned
@@ -71,6 +73,11 @@ def test_what_is_absent_is_told_with_how_to_get_it(monkeypatch: pytest.MonkeyPat
 def test_growth_is_of_the_end_to_the_first_minute() -> None:
     seen = [(float(at), 100 + (at > 60) * 10 - (at > 500) * 5) for at in range(600)]
     assert growth(seen, 600) == {"growth": pytest.approx(0.05), "megabytes": 110 / 1e6}
+
+
+def test_the_second_in_which_connections_are_made_is_left_out() -> None:
+    seen = [Hit(7.0 + number / 10, 0.001, 200) for number in range(30)]
+    assert settled(seen) == seen[10:]
 
 
 def test_a_reason_is_one_line() -> None:
