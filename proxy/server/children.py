@@ -6,17 +6,20 @@ threads. It inherits its end of a channel, a pipe for its records and stderr, an
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from proxy.server.channel import Channel, Message
+from proxy.server.tasks import Tasks
+from proxy.telemetry.funnel import Funnel
 from proxy.telemetry.sums import Families
 
 ANSWER_SECONDS = 60.0  # longer than any config takes to compile; a worker that is silent for so long is ended
@@ -98,6 +101,88 @@ class Backoff:
         self._served_since = None
         self._ends += 1
         return 0.0 if self._ends == 1 else min(_BACKOFF_FIRST * 2.0 ** (self._ends - 2), _BACKOFF_LAST)
+
+
+class Children:
+    """All workers of a supervisor.
+
+    Args:
+        count: how many there are to be.
+        path: the config file.
+        funnel: takes the records of all.
+        ended: told of a worker that has ended, and of the seconds until it is made again.
+    """
+
+    def __init__(self, count: int, path: Path, funnel: Funnel, ended: Callable[[Child, float], None]) -> None:
+        self._path = path
+        self._funnel = funnel
+        self._ended = ended
+        self._slots: list[Child | None] = [None] * count
+        self._backoffs = [Backoff() for _ in range(count)]
+        self._tasks = Tasks()
+        self.fresh = asyncio.Event()  # set when a worker has been made or has ended
+        self.replaced = False  # whether who ends is made again
+
+    @property
+    def living(self) -> list[Child]:
+        """Those that have not ended."""
+        return [child for child in self._slots if child is not None]
+
+    def make(self) -> None:
+        """Make all of them."""
+        for slot in range(len(self._slots)):
+            self._make(slot)
+
+    def served(self, children: Iterable[Child]) -> None:
+        """Tell which of them serve."""
+        for child in children:
+            if child.serving:
+                self._backoffs[child.slot].served()
+
+    def reap(self) -> None:
+        """Find who has ended (SIGCHLD)."""
+        for child in self.living:
+            if child.end:
+                self._gone(child)
+
+    async def end(self) -> None:
+        """End all of them now."""
+        self.replaced = False
+        self.kill()
+        for child in self.living:
+            child.process.wait()
+        await self._tasks.end()
+
+    def kill(self) -> None:
+        """Send all of them SIGKILL."""
+        for child in self.living:
+            child.process.kill()
+
+    def _make(self, slot: int) -> None:
+        child = self._slots[slot] = Child(slot, self._path, self._funnel.pipe())
+        self._tasks.spawn(_end_when_silent(child), f"channel of worker {slot}")
+        self.fresh.set()
+
+    def _gone(self, child: Child) -> None:
+        child.channel.close()
+        child.serving = False
+        self._slots[child.slot] = None
+        self.fresh.set()
+        if self.replaced:
+            pause = self._backoffs[child.slot].ended()
+            asyncio.get_running_loop().call_later(pause, self._replace, child.slot)
+            self._ended(child, pause)
+
+    def _replace(self, slot: int) -> None:
+        if self.replaced:
+            self._make(slot)
+
+
+async def _end_when_silent(child: Child) -> None:
+    """End a worker that has closed its channel: nobody could tell it anything."""
+    while await child.channel.receive() is not None:
+        pass
+    child.process.kill()
 
 
 def interpreter(module: str, *arguments: str) -> list[str]:

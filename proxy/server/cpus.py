@@ -19,7 +19,7 @@ def usable_cpus(membership: Path = _MEMBERSHIP, hierarchy: Path = _HIERARCHY) ->
     """
     try:
         allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
+    except (AttributeError, OSError):  # not on every system, nor behind every system-call filter
         allowed = os.cpu_count() or 1
     quotas = (_quota(group / "cpu.max") for group in _groups(membership, hierarchy))
     return max(1, math.ceil(min([allowed, *(quota for quota in quotas if quota is not None)])))

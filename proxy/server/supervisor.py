@@ -15,7 +15,7 @@ from typing import Any
 
 from proxy.config.address import parse_address
 from proxy.server.admin import Admin
-from proxy.server.children import Backoff, Child
+from proxy.server.children import Child, Children
 from proxy.server.generation import Disagreement, Generation, Proposal, Watch, close, discard, propose
 from proxy.server.sockets import ListeningSocket
 from proxy.server.tasks import Tasks
@@ -44,26 +44,23 @@ class Supervisor:
 
     def __init__(self, path: Path, count: int, funnel: Funnel) -> None:
         self._path = path
-        self._funnel = funnel
         self._metrics = Metrics()
         self._writers = Writers(self._metrics)
         self._events = self._writers.open("stdout")
         self._generation = Generation(count)
         self._watch = Watch()
-        self._children: list[Child | None] = [None] * count
-        self._backoffs = [Backoff() for _ in range(count)]
+        self._children = Children(count, path, funnel, self._worker_ended)
+        self._count = count
         self._ended = sums.Totals()
         self._controls: dict[str, Admin] = {}
         self._tasks = Tasks()
         self._asked = False
-        self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def run(self) -> int:
         """Serve until a signal says otherwise, then drain; return the exit status."""
         self._listen_to_signals()
-        for slot in range(len(self._children)):
-            self._make(slot)
+        self._children.make()
         try:
             status = await self._begin()
             if status is None:
@@ -72,46 +69,17 @@ class Supervisor:
                 rounds.cancel()
                 await self._drain()
         finally:
-            for child in self._living():
-                child.process.kill()
-                child.process.wait()
+            await self._children.end()
             await self._writers.close(_FLUSH_SECONDS)
         return status or 0
 
-    # --- workers
-
-    def _living(self) -> list[Child]:
-        return [child for child in self._children if child is not None]
-
-    def _make(self, slot: int) -> None:
-        child = self._children[slot] = Child(slot, self._path, self._funnel.pipe())
-        self._tasks.spawn(_until_silent(child), f"channel of worker {slot}")
-        self._wake.set()
-
-    def _reap(self) -> None:
-        for child in self._living():
-            if child.end:
-                self._gone(child)
-
-    def _gone(self, child: Child) -> None:
-        child.channel.close()
-        child.serving = False
-        self._children[child.slot] = None
-        self._wake.set()
-        if self._stopping.is_set() or self._generation.now is None:
-            return
-        self._generation.share_out(self._living())
+    def _worker_ended(self, child: Child, pause: float) -> None:
+        self._generation.share_out(self._children.living)
         self._ended.add(child.told, ended=True)
-        pause = self._backoffs[child.slot].ended()
         self._metrics.worker_restarts.inc()
         tell(f"worker {child.slot} ended by {child.end}, is made again" + (f" in {pause:g} s" if pause else ""))
         fields = {"worker": child.slot, "pid": child.process.pid, "reason": child.end, "restart_in": pause}
         self._observe("worker_ended", fields)
-        asyncio.get_running_loop().call_later(pause, self._make_again, child.slot)
-
-    def _make_again(self, slot: int) -> None:
-        if not self._stopping.is_set():
-            self._make(slot)
 
     # --- generations
 
@@ -119,14 +87,14 @@ class Supervisor:
         """Take the first generation into service; return an exit status where that fails."""
         while True:
             try:
-                proposed = await propose(self._living())
+                proposed = await propose(self._children.living)
             except Disagreement:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
             break
         if self._stopping.is_set():
             return 0
-        if proposed is None or len(proposed[1]) < len(self._children):
+        if proposed is None or len(proposed[1]) < self._count:
             tell("cannot serve: a worker ended before it could")
             return 1
         proposal, children = proposed
@@ -142,28 +110,32 @@ class Supervisor:
             close(bound)
             tell(f"cannot serve: {error.strerror or error}")
             return 1
+        self._children.replaced = not self._stopping.is_set()
         await self._adopt(proposal, bound, children)
         return None
 
     async def _rounds(self) -> None:
         """Bring every worker to the generation that the files say, for ever."""
         while True:
-            self._wake.clear()
-            waiting = any(not child.serving and not child.refused for child in self._living())
-            if self._asked or self._watch.changed:
-                self._asked = False
-                await self._round(self._living())
-            elif waiting:
-                await self._round([child for child in self._living() if not child.serving and not child.refused])
+            self._children.fresh.clear()
+            waiting = [child for child in self._children.living if not child.serving and not child.refused]
             try:
+                if self._asked or self._watch.changed:
+                    self._asked = False
+                    await self._round(self._children.living)
+                elif waiting:
+                    await self._round(waiting)
                 async with asyncio.timeout(WATCH_SECONDS):
-                    await self._wake.wait()
+                    await self._children.fresh.wait()
             except TimeoutError:
                 continue
+            except Exception as error:  # whatever happens, the next try will come
+                tell(f"reload failed: {type(error).__name__}: {error}")
+                await asyncio.sleep(WATCH_SECONDS)
 
     async def _round(self, children: list[Child]) -> None:
         before = self._watch.look()
-        everybody = len(children) == len(self._living())
+        everybody = len(children) == len(self._children.living)
         try:
             proposed = await propose(children)
         except Disagreement:
@@ -186,7 +158,7 @@ class Supervisor:
     async def _again(self) -> None:
         self._asked = True
         await asyncio.sleep(_AGAIN_SECONDS)
-        self._wake.set()
+        self._children.fresh.set()
 
     async def _accept(self, proposal: Proposal, before: Prints, children: list[Child], *, joins: bool) -> None:
         try:
@@ -216,10 +188,8 @@ class Supervisor:
     async def _adopt(self, proposal: Proposal, bound: dict[str, list[ListeningSocket]], children: list[Child]) -> None:
         before = self._generation.addresses
         await self._generation.adopt(proposal, bound, children)
-        for child in children:
-            if child.serving:
-                self._backoffs[child.slot].served()
-        self._generation.share_out(self._living())
+        self._children.served(children)
+        self._generation.share_out(self._children.living)
         self._watch.adopted(proposal)
         self._ended.keep_routes(proposal.routes)
         self._writers.reopen()
@@ -229,7 +199,7 @@ class Supervisor:
             tell(f"listening on {address} ({name})")
         if fresh:
             controls = {name: admin.address for name, admin in self._controls.items()}
-            self._observe("listening", {"listeners": addresses, **controls, "workers": len(self._children)})
+            self._observe("listening", {"listeners": addresses, **controls, "workers": self._count})
 
     # --- what is told
 
@@ -246,31 +216,31 @@ class Supervisor:
     def _unready(self) -> str:
         if self._stopping.is_set():
             return "draining"
-        return "" if any(child.serving for child in self._living()) else "no worker serves"
+        return "" if any(child.serving for child in self._children.living) else "no worker serves"
 
     async def _expose(self) -> bytes:
-        measured = await asyncio.gather(*(child.measure(_MEASURE_SECONDS) for child in self._living()))
+        measured = await asyncio.gather(*(child.measure(_MEASURE_SECONDS) for child in self._children.living))
         return sums.total([sums.told(self._metrics.registry), *measured, self._ended.families()]).expose()
 
     # --- the end
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._children.reap)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
 
     def _reload(self) -> None:
         self._asked = True
-        self._wake.set()
+        self._children.fresh.set()
 
     def _stop(self) -> None:
         if self._stopping.is_set():
             tell("second signal, ending at once")
-            for child in self._living():
-                child.process.kill()
+            self._children.kill()
             os._exit(1)
+        self._children.replaced = False
         self._stopping.set()
 
     async def _drain(self) -> None:
@@ -280,26 +250,19 @@ class Supervisor:
         delay, timeout = now.drain
         self._observe("draining", {"delay": delay, "timeout": timeout})
         self._generation.close()  # each worker takes what waits, closes, and then nothing more may come
-        for child in self._living():
+        for child in self._children.living:
             child.channel.send({"do": "drain"})
         try:
             async with asyncio.timeout(delay + timeout + _END_SECONDS):
-                while self._living():
-                    self._wake.clear()
-                    await self._wake.wait()
+                while self._children.living:
+                    self._children.fresh.clear()
+                    await self._children.fresh.wait()
         except TimeoutError:
             tell("a worker did not end by itself")
         for admin in self._controls.values():
             await admin.stop()
         await self._tasks.end()
         self._observe("stopped", {})
-
-
-async def _until_silent(child: Child) -> None:
-    """End a worker that has closed its channel: nobody could tell it anything."""
-    while await child.channel.receive() is not None:
-        pass
-    child.process.kill()
 
 
 async def _run(path: Path, count: int, funnel: Funnel) -> int:

@@ -18,6 +18,8 @@ PUBLISHED = {
     "ztproxy_records_dropped_total": ("type",),
     "ztproxy_reloads_total": ("result",),
     "ztproxy_certificate_expiry_seconds": ("name",),
+    "ztproxy_workers": (),
+    "ztproxy_worker_restarts_total": (),
 }
 
 
