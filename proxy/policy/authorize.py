@@ -114,6 +114,7 @@ class Authorizer:
         try:
             if not self._recall(case):
                 if not self._engine.instant:
+                    inquiry.missed = True
                     return None
                 self._conclude(case, self._engine.evaluate_now(path, self._shown(case)))
             decision = _verdict(case)
@@ -126,7 +127,7 @@ class Authorizer:
         """Return the permit for a request.
 
         Args:
-            inquiry: the request.
+            inquiry: the request. What `authorize_now` did not find for it is not looked for again.
             path: the rule that decides, such as `ztproxy/authz/decision`.
 
         Raises:
@@ -135,7 +136,10 @@ class Authorizer:
         """
         case = _Case(inquiry, path)
         try:
-            if not self._recall(case):
+            if inquiry.missed:
+                case.key = self._memo.key(inquiry, path)
+            if inquiry.missed or not self._recall(case):
+                inquiry.missed = False
                 document = self._shown(case)
                 async with asyncio.timeout(self._deadline):
                     result = await self._engine.evaluate(path, document)

@@ -64,6 +64,7 @@ class Inquiry:
     Attributes:
         known, told: under what its decision is remembered, and how its record is spelled. A request that differs from
             the one before it in its time and its ids alone is asked by the same inquiry, which then knows both.
+        missed: its decision was looked for among the remembered ones, and is not there.
     """
 
     head: RequestHead
@@ -84,6 +85,7 @@ class Inquiry:
     scheme: str
     known: tuple[Any, ...] | None = field(default=None, init=False, compare=False, repr=False)
     told: tuple[Any, ...] | None = field(default=None, init=False, compare=False, repr=False)
+    missed: bool = field(default=False, init=False, compare=False, repr=False)
 
 
 def build_input(inquiry: Inquiry) -> dict[str, Any]:

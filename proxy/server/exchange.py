@@ -71,7 +71,6 @@ class Exchange:
         self._began = time.perf_counter()  # uvloop's clock ticks in milliseconds
         self._request_id, self._decision_id, self._trace, self._span = connection.runtime.ids.fresh()
 
-        # What is learnt on the way, for the record.
         self._head: RequestHead | None = None
         self._target: Target | None = None
         self._route: Route | None = None

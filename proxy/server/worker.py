@@ -37,7 +37,7 @@ class Worker:
         self._listeners: dict[str, Listener] = {}
         self._retired: list[Listener] = []
         self._tasks = Tasks()
-        self._key_tasks: dict[KeySource, asyncio.Task[None]] = {}
+        self._beside: dict[KeySource | Engine, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begin what every snapshot needs."""
@@ -101,12 +101,15 @@ class Worker:
             self._tasks.spawn(_close_later(before.engine), "engine of the last snapshot")
 
     def _follow(self, snapshot: Snapshot) -> None:
-        """Start and end what runs beside the requests: key sources, and gauges of what the config names."""
-        sources = set(snapshot.issuers.sources.values())
-        for gone in [source for source in self._key_tasks if source not in sources]:
-            self._key_tasks.pop(gone).cancel()
-        for source in sources - self._key_tasks.keys():
-            self._key_tasks[source] = self._tasks.spawn(source.run(), f"keys of {source.name}")
+        """Start and end what runs beside the requests: key sources, the engine, and gauges of what the config names."""
+        running: dict[KeySource | Engine, str] = {
+            source: f"keys of {source.name}" for source in snapshot.issuers.sources.values()
+        }
+        running[snapshot.engine] = "policy"
+        for gone in [each for each in self._beside if each not in running]:
+            self._beside.pop(gone).cancel()
+        for each in running.keys() - self._beside.keys():
+            self._beside[each] = self._tasks.spawn(each.run(), running[each])
         metrics = self._runtime.metrics
         metrics.keep_routes([route.name for route in snapshot.config.routes])
         metrics.set_certificates(
