@@ -146,8 +146,7 @@ class Table:
         for _ in range(3):
             await asyncio.sleep(0)
             self.connection.data_received(self.head())
-            while not self.upstream._waiting and self.upstream._filler is None:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
             self.upstream.data_received(ANSWER)
             await asyncio.sleep(0.01)
         stages = [*self.stages(), self.whole()]
@@ -287,7 +286,7 @@ async def run(place: Path) -> list[Stage]:
     assert snapshot is not None
     runtime.snapshot = snapshot
     keys = [asyncio.ensure_future(source.run()) for source in snapshot.issuers.sources.values()]
-    while not all(source.usable for source in snapshot.issuers.sources.values()):
+    while not all(source.usable for source in snapshot.issuers.sources.values()):  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
     stages = await Table(world, runtime, snapshot).measure()
     for task in keys:
