@@ -133,7 +133,7 @@ def test_every_metric_is_in_the_operations_page_with_its_labels() -> None:
     }
     metrics = Metrics()
     served = {
-        name: tuple(collector._labelnames)
+        name: tuple(getattr(collector, "_labelnames", None) or collector.__dict__.get("labels", ()))
         for collector, names in metrics.registry._collector_to_names.items()
         for name in names
         if name in told

@@ -53,12 +53,12 @@ C = TypeVar("C", Count, Durations)
 
 
 class _Tallies(Collector, Generic[C]):
-    """One metric and its children by label values."""
+    """One metric and its children by label values; `labels` are their names."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...], new: Callable[[], C]) -> None:
         self._name = name
         self._text = text
-        self._labels = labels
+        self.labels = labels
         self._new: Callable[[], C] = new
         self._children: dict[tuple[str, ...], C] = {}
 
@@ -84,7 +84,7 @@ class Counts(_Tallies[Count]):
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Return what is served."""
-        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        family = CounterMetricFamily(self._name, self._text, labels=self.labels)
         for labels, child in self._children.items():
             family.add_metric(labels, child.value)
         yield family
@@ -102,7 +102,7 @@ class Histogram(_Tallies[Durations]):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Return what is served."""
-        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        family = HistogramMetricFamily(self._name, self._text, labels=self.labels)
         for labels, child in self._children.items():
             family.add_metric(labels, list(zip(self._ends, accumulate(child.counts), strict=True)), child.sum)
         yield family
