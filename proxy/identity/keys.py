@@ -33,6 +33,11 @@ SPREAD = 0.2  # share of a pause that is left to chance
 FILE_INTERVAL = 5.0  # seconds between two looks at a key file
 
 
+def spread(pause: float) -> float:
+    """Return a pause that is shorter by chance: several workers must not ask an issuer all at once, again and again."""
+    return pause * random.uniform(1 - SPREAD, 1)  # noqa: S311 - it hides nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an issuer's keys come from; a reload that finds the same goes on with the keys it has.
@@ -114,10 +119,9 @@ class KeySource:
     async def run(self) -> None:
         """Keep the keys fresh, for ever. The server starts this once and cancels it."""
         while True:
-            # Earlier by chance, never later: several workers must not ask an issuer all at once, again and again.
-            pause = await self.attempt() * random.uniform(1 - SPREAD, 1)  # noqa: S311 - it hides nothing
+            pause = await self.attempt()
             try:
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(spread(pause)):
                     await self._wanted.wait()
             except TimeoutError:
                 pass

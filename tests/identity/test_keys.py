@@ -12,7 +12,7 @@ import pytest
 from proxy.errors import TOKEN_KEYS_UNAVAILABLE, Refused
 from proxy.identity import keys as keys_room
 from proxy.identity.jwks import InvalidKey
-from proxy.identity.keys import ASK_INTERVAL, KeySource, Origin, read_jwks_file
+from proxy.identity.keys import ASK_INTERVAL, KeySource, Origin, read_jwks_file, spread
 from proxy.identity.oidc import DOCUMENT_BYTES, Document, FetchFailed
 from proxy.identity.token import InvalidToken, Token, parse_token
 from tests.identity.test_oidc import make_certificate
@@ -376,3 +376,10 @@ async def test_an_https_issuer_is_trusted_by_its_configured_authority_alone(tmp_
             origin = Origin(issuer.url, None, None, trusted, 300.0, 3600.0)
             await KeySource("corp", origin, origin.loader(), lambda name, _fields: events.append(name)).attempt()  # noqa: B023
             assert events == [event]
+
+
+def test_workers_that_began_together_do_not_go_on_in_step_and_never_wait_longer() -> None:
+    pauses = [spread(300.0) for _ in range(200)]
+    assert len(set(pauses)) > 100
+    assert all(240 <= pause <= 300 for pause in pauses)
+    assert max(pauses) - min(pauses) > 30

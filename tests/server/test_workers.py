@@ -194,13 +194,14 @@ def test_a_supervisor_that_is_killed_takes_its_workers_along(world: World, tmp_p
             client.socket.close()
 
 
-def test_auto_is_as_many_workers_as_there_are_cpus_and_one_of_them_serves_by_itself(
+def test_the_option_takes_the_place_of_the_key_and_auto_on_one_cpu_is_one_process_by_itself(
     world: World, tmp_path: Path, service: Upstream
 ) -> None:
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cpus)})
     try:
-        with gateway(world.copy_to(tmp_path), config(service.url, routes=OPEN), "--workers", "auto") as front:
+        text = "workers: 2\n" + config(service.url, routes=OPEN)
+        with gateway(world.copy_to(tmp_path), text, "--workers", "auto") as front:
             assert front.workers() == []
             assert front.metric("ztproxy_workers") == 1
     finally:

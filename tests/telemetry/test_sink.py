@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,19 +52,62 @@ def test_a_full_disk_takes_nothing_and_says_why() -> None:
     sink.close()
 
 
-def test_a_line_that_a_full_disk_tore_is_finished_before_the_next(tmp_path: Path) -> None:
+def test_a_line_that_a_full_disk_tore_is_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "records"
     sink = Sink("records", str(path))
     with small_disk(25):
         whole, error = sink.put([b"0123456789\n", b"abcdefghij\n", b"ABCDEFGHIJ\n", b"never\n"])
         assert (whole, error is not None) == (2, True)
-        assert path.read_bytes() == b"0123456789\nabcdefghij\nABC"
+        assert path.read_bytes() == b"0123456789\nabcdefghij\n"
         assert sink.put([b"never\n"])[0] == 0
-    with small_disk(30):
-        assert sink.put([b"never\n"])[0] == 0
+    assert path.read_bytes() == b"0123456789\nabcdefghij\n"
     assert sink.put([b"after\n"]) == (1, None)
     sink.close()
+    assert path.read_bytes() == b"0123456789\nabcdefghij\nafter\n"
+
+
+def test_a_torn_line_of_a_descriptor_that_was_given_is_finished_before_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    with path.open("ab", buffering=0) as file:
+        sink = Sink("stdout", file.fileno())
+        with small_disk(25):
+            whole, error = sink.put([b"0123456789\n", b"abcdefghij\n", b"ABCDEFGHIJ\n", b"never\n"])
+            assert (whole, error is not None) == (2, True)
+            assert path.read_bytes() == b"0123456789\nabcdefghij\nABC"
+            assert sink.put([b"never\n"])[0] == 0
+        with small_disk(30):
+            assert sink.put([b"never\n"])[0] == 0
+        assert sink.put([b"after\n"]) == (1, None)
     assert path.read_bytes() == b"0123456789\nabcdefghij\nABCDEFGHIJ\nafter\n"
+
+
+WRITER = """
+import resource, signal, sys
+from proxy.telemetry.sink import Sink
+path, name, size = sys.argv[1:]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = Sink("records", path)
+told = 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), resource.RLIM_INFINITY))
+for turn in range(300):
+    told += sink.put([f"{name}:{turn}:{line}:{'x' * 500}\\n".encode() for line in range(20)])[0]
+print(told)
+"""
+
+
+@pytest.mark.parametrize("size", [2**40, 3_000_001], ids=["space for all", "a disk that is full"])
+def test_lines_of_several_processes_in_one_file_are_whole(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "records"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name, str(size)], stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two", "three")
+    ]
+    told = [int(writer.communicate(timeout=60)[0]) for writer in writers]
+    lines = path.read_bytes().split(b"\n")
+    assert lines.pop() == b""
+    assert all(re.fullmatch(rb"(one|two|three):\d+:\d+:x{500}", line) for line in lines)
+    assert len(set(lines)) == len(lines) == sum(told)
+    assert path.stat().st_size <= size
 
 
 def test_a_rotated_file_begins_with_a_whole_line(tmp_path: Path) -> None:
