@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.peer import Peer
-from bench.process import LOAD_CORE, PROXY_CORE, core_time, on_core, processor_time, wait_for
+from bench.process import LOAD_CORE, on_core, others_time, processor_time, wait_for
 from bench.tools import BOMBARDIER, VEGETA, WRK
 
 HERE = Path(__file__).parent
@@ -36,8 +36,8 @@ class Outcome:
     Args:
         requests: that were answered.
         values: by their names: `rate` a second, `p50` and `p99` in milliseconds, `cpu` the microseconds that the peer
-            was on a processor for a request, `bytes` a second in MB, `others` the part of the peer's core that was
-            other processes', and what else a case measures.
+            was on a processor for a request, `bytes` a second in MB, `others` how much of a core other processes
+            took of the two that are used here, and what else a case measures.
         void: why it does not count; empty when it does.
     """
 
@@ -88,12 +88,12 @@ def measure(load: Load, peer: Peer, seconds: float) -> Outcome:
     """Load a peer, and take its processor time and its records into account."""
     peer.forget()
     counts = peer.counts()
-    core, before, began = core_time(PROXY_CORE), processor_time(peer.processes), time.monotonic()
+    others, before, began = others_time(), processor_time(peer.processes), time.monotonic()
     with _settled(load, peer, seconds) as window:
         outcome = load.run(peer, load.settle + seconds)
     spent = processor_time(peer.processes) - before
     outcome.values["cpu"] = spent * 1e6 / max(outcome.requests, 1)
-    outcome.values["others"] = max(0.0, core_time(PROXY_CORE) - core - spent) / (time.monotonic() - began)
+    outcome.values["others"] = max(0.0, others_time() - others) / (time.monotonic() - began)
     own = {name: value - counts[name] for name, value in peer.counts().items()}
     outcome.void = outcome.void or _unrecorded(peer, outcome.requests) or _suspicious(own, load, outcome)
     if window:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE = 60.0  # seconds for what must happen: the largest configuration takes some to load
@@ -43,7 +44,8 @@ def family(process: int) -> list[int]:
     found = [process]
     for one in found:
         for children in Path(f"/proc/{one}/task").glob("*/children"):
-            found += map(int, children.read_text(encoding="ascii").split())
+            with suppress(OSError):  # a thread that has ended meanwhile
+                found += map(int, children.read_text(encoding="ascii").split())
     return found
 
 
@@ -52,11 +54,16 @@ def processor_time(processes: Sequence[int]) -> float:
     return sum(_ticks(one) for process in processes for one in family(process)) / os.sysconf("SC_CLK_TCK")
 
 
-def core_time(core: int) -> float:
-    """Return the seconds that a core has worked for processes, whoever's (proc(5))."""
+def others_time() -> float:
+    """Return the seconds that the two cores have worked for processes that are not of this run (proc(5))."""
     text = Path("/proc/stat").read_text(encoding="ascii")
-    fields = text.partition(f"cpu{core} ")[2].split(maxsplit=3)
-    return sum(map(int, fields[:3])) / os.sysconf("SC_CLK_TCK")
+    ticks = 0
+    for core in {LOAD_CORE, PROXY_CORE}:
+        fields = text.partition(f"cpu{core} ")[2].split(maxsplit=3)
+        ticks += sum(map(int, fields[:3]))
+    ended = os.times()
+    own = processor_time([os.getpid()]) + ended.children_user + ended.children_system
+    return ticks / os.sysconf("SC_CLK_TCK") - own
 
 
 def memory(processes: Sequence[int]) -> int:

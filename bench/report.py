@@ -56,14 +56,12 @@ class Report:
 
     @property
     def disturbed(self) -> list[str]:
-        """A line on how much of the peers' core others used, if they did."""
+        """A line on how much of the two cores others used, if they did."""
         shares = [one.values["others"] for one in self.figures.all if "others" in one.values]
         if not shares or max(shares) < NOTICED:
             return []
         usual, most = statistics.median(shares), max(shares)
-        return [
-            f"Other processes took {usual:.0%} of the peers' core at the median of all runs, {most:.0%} at the most."
-        ]
+        return [f"Other processes took {usual:.0%} of a core at the median of all runs, {most:.0%} at the most."]
 
     def json(self) -> str:
         """Return everything, with the spreads and ratios that the figures give."""

@@ -61,9 +61,7 @@ def test_a_void_series_is_told_with_its_reason() -> None:
 
 
 def test_a_machine_that_others_used_is_told() -> None:
-    assert row("Other processes") == (
-        "Other processes took 0% of the peers' core at the median of all runs, 10% at the most."
-    )
+    assert row("Other processes") == ("Other processes took 0% of a core at the median of all runs, 10% at the most.")
 
 
 def test_the_json_can_be_read_back(tmp_path: Path) -> None:
