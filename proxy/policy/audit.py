@@ -1,8 +1,4 @@
-"""What must not be in a decision record, and where records go.
-
-It knows which names are secret and what a credential looks like. It knows no policy and no socket; the writer belongs
-to `telemetry/records`, the record's shape to `record`.
-"""
+"""What must not be in a decision record: it knows which names are secret, and what a credential looks like."""
 
 from __future__ import annotations
 
@@ -11,9 +7,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote, unquote_plus
-
-from proxy.errors import DECISION_LOG_UNAVAILABLE, Refused
-from proxy.telemetry.records import RecordsUnavailable, Writer
 
 ERASED: Final = "erased"
 
@@ -98,42 +91,3 @@ def _value(value: Any, erased: list[str], at: str) -> Any:
 def _pointer(name: str) -> str:
     """Return a name as a JSON pointer spells it (RFC 6901 section 3)."""
     return name.replace("~", "~0").replace("/", "~1")
-
-
-class DecisionLog:
-    """Where decision records go.
-
-    Args:
-        writer: the sink, or None where decisions are not logged.
-        required: a permit is issued only once its record is written.
-    """
-
-    __slots__ = ("_required", "_writer")
-
-    def __init__(self, writer: Writer | None, *, required: bool) -> None:
-        self._writer = writer
-        self._required = required
-
-    @property
-    def required(self) -> bool:
-        """Whether a permit waits for its record."""
-        return self._required
-
-    @property
-    def wanted(self) -> bool:
-        """Whether a record is written anywhere."""
-        return self._writer is not None
-
-    def write(self, line: bytes) -> None:
-        """Queue a record; one that is lost is counted."""
-        if self._writer is not None:
-            self._writer.write_line(line, "decision")
-
-    async def write_through(self, line: bytes) -> None:
-        """Return once the record is written. Raise Refused(DECISION_LOG_UNAVAILABLE)."""
-        if self._writer is None:
-            raise Refused(DECISION_LOG_UNAVAILABLE, "decision_log.required needs a decision log")
-        try:
-            await self._writer.write_through(line, "decision")
-        except RecordsUnavailable as unavailable:
-            raise Refused(DECISION_LOG_UNAVAILABLE, str(unavailable)) from None

@@ -23,13 +23,12 @@ from proxy.errors import (
     Refused,
 )
 from proxy.identity.principal import Principal
-from proxy.policy.audit import DecisionLog
 from proxy.policy.decision import Decision, StepUp, parse_decision
 from proxy.policy.engine import Engine
 from proxy.policy.input import Inquiry
 from proxy.policy.memo import Key, Memo, Remembered
 from proxy.policy.permit import Permit, _issue
-from proxy.policy.record import Spelling, Told, told_headers, told_result, told_target
+from proxy.policy.record import DecisionLog, Facts, Spelling, Told, told_headers, told_result, told_target
 from proxy.policy.scalars import find_fault
 from proxy.telemetry.metrics import Metrics
 
@@ -209,11 +208,11 @@ class Authorizer:
 
     async def _permit(self, case: _Case, decision: Decision) -> Permit:
         permit = _issue(decision, case.inquiry.decision_id, case.inquiry.route)
-        line = self._account(case, None)
+        facts = self._account(case, None)
         if self._record.required:
-            await self._record.write_through(line)
+            await self._record.write_through(facts)
         else:
-            self._record.write(line)
+            self._record.write(facts)
         return permit
 
     def _close(self, case: _Case, error: BaseException) -> BaseException:
@@ -224,14 +223,12 @@ class Authorizer:
         self._record.write(self._account(case, refused))
         return error if isinstance(error, _ENDINGS) else refused
 
-    def _account(self, case: _Case, refused: Refused | None) -> bytes:
-        """Count a decision and return its record."""
+    def _account(self, case: _Case, refused: Refused | None) -> Facts:
+        """Count a decision and return what its record is spelled of."""
         result = "allow" if refused is None else _RESULTS.get(refused.row.code, "error")
         self._metrics.decisions.of(case.inquiry.route, result, case.source).inc()
         self._metrics.decision_duration_seconds.observe((time.perf_counter_ns() - case.began) / 1e9)
-        if not self._record.wanted:
-            return b""
-        return self._spelling.line(case.inquiry, case.path, case.result, case.evaluation_ns, refused)
+        return self._spelling.facts(case.inquiry, case.path, case.result, case.evaluation_ns, refused)
 
 
 # What ends a request from outside is raised as it is.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from proxy.errors import INPUT_REFUSED, Refused
+from proxy.errors import DECISION_LOG_UNAVAILABLE, INPUT_REFUSED, Refused
 from proxy.http.message import BodyKind, Target
 from proxy.identity.principal import Peer, Principal
 from proxy.policy.audit import without_secrets
@@ -29,6 +29,7 @@ from proxy.policy.input import (
     unix_ns,
 )
 from proxy.telemetry.access import quoted, timestamp
+from proxy.telemetry.records import RecordsUnavailable, Writer
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
@@ -56,6 +57,60 @@ def told_result(result: object) -> Told | None:
     return None if result is UNDEFINED else told(result, "/result")
 
 
+class Facts(NamedTuple):
+    """What a decision record is spelled of.
+
+    Args:
+        before, after: the input up to the request's id, and from there to its time; without `after`, all of it.
+        erased: pointers to what is left out of it.
+        bundles: JSON.
+        time: POSIX seconds.
+    """
+
+    before: str
+    after: str
+    erased: tuple[str, ...]
+    bundles: str
+    decision_id: str
+    request_id: str
+    time: float
+    path: str
+    result: Told | None
+    evaluation_ns: int
+    failure: Refused | None
+
+
+def spell(
+    before: str,
+    after: str,
+    erased: tuple[str, ...],
+    bundles: str,
+    decision_id: str,
+    request_id: str,
+    time: float,
+    path: str,
+    result: Told | None,
+    evaluation_ns: int,
+    failure: Refused | None,
+) -> bytes:
+    """Return the line of a decision's `Facts`."""
+    error = answer = ""
+    now = timestamp(time)
+    document = before
+    if after:
+        document = f'{before}{quoted(request_id)}{after}{now}","unix_ns":{unix_ns(time)},{_minute(time)}}}'
+    if result is not None:
+        answer = f',"result":{result.text}'
+        erased += result.erased
+    if failure is not None:
+        error = f',"error":{{"code":"{failure.row.code}","message":{quoted(failure.detail or "")}}}'
+    return (
+        f'{{"type":"decision","decision_id":{quoted(decision_id)},"path":{quoted(path)},"input":{document},'
+        f'"bundles":{bundles},"metrics":{{"timer_rego_query_eval_ns":{evaluation_ns}}},"timestamp":"{now}",'
+        f'"erased":{_encode(erased) if erased else "[]"}{answer}{error}}}\n'
+    ).encode("ascii")
+
+
 class Spelling:
     """How the records of one generation of policy and routes are spelled.
 
@@ -69,10 +124,10 @@ class Spelling:
         self._bundles = _encode({"policy": {"revision": revision}})
         self._routes: dict[str, tuple[Mapping[str, str], str]] = {}
 
-    def line(
+    def facts(
         self, inquiry: Inquiry, path: str, result: Told | None, evaluation_ns: int, failure: Refused | None = None
-    ) -> bytes:
-        """Return the record of one decision.
+    ) -> Facts:
+        """Return what the record of one decision is spelled of.
 
         Args:
             inquiry: the request.
@@ -81,25 +136,23 @@ class Spelling:
             evaluation_ns: nanoseconds that the evaluation took.
             failure: why the request was refused, unless it was permitted.
         """
-        error = answer = ""
         try:
             before, after, erased = self._parts(inquiry)
         except Refused:  # it cannot be told as text; what names the request can
-            document, erased = self._names(inquiry), ()
-        else:
-            now, request_id = timestamp(inquiry.time), quoted(inquiry.request_id)
-            document = f'{before}{request_id}{after}{now}","unix_ns":{unix_ns(inquiry.time)},{_minute(inquiry.time)}}}'
-        if result is not None:
-            answer = f',"result":{result.text}'
-            erased += result.erased
-        if failure is not None:
-            error = f',"error":{{"code":"{failure.row.code}","message":{quoted(failure.detail or "")}}}'
-        return (
-            f'{{"type":"decision","decision_id":{quoted(inquiry.decision_id)},"path":{quoted(path)},'
-            f'"input":{document},"bundles":{self._bundles},'
-            f'"metrics":{{"timer_rego_query_eval_ns":{evaluation_ns}}},"timestamp":"{timestamp(inquiry.time)}",'
-            f'"erased":{_encode(erased) if erased else "[]"}{answer}{error}}}\n'
-        ).encode("ascii")
+            before, after, erased = self._names(inquiry), "", ()
+        return Facts(
+            before,
+            after,
+            erased,
+            self._bundles,
+            inquiry.decision_id,
+            inquiry.request_id,
+            inquiry.time,
+            path,
+            result,
+            evaluation_ns,
+            failure,
+        )
 
     def _parts(self, inquiry: Inquiry) -> tuple[str, str, tuple[str, ...]]:
         """Return the input before the request's id, from there to its time, and pointers to what was erased."""
@@ -225,3 +278,45 @@ def _minute(seconds: float) -> str:
 @lru_cache(maxsize=16)
 def _spelled_minute(minutes: int) -> str:
     return _encode(minute_document(minutes * 60.0))[1:]
+
+
+_SPELLED = 512  # bytes of a record beside its input, about
+
+
+class DecisionLog:
+    """Where decision records go.
+
+    Args:
+        writer: the sink, or None where decisions are not logged.
+        required: a permit is issued only once its record is written.
+    """
+
+    __slots__ = ("_required", "_writer")
+
+    def __init__(self, writer: Writer | None, *, required: bool) -> None:
+        self._writer = writer
+        self._required = required
+
+    @property
+    def required(self) -> bool:
+        """Whether a permit waits for its record."""
+        return self._required
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a record is written anywhere."""
+        return self._writer is not None
+
+    def write(self, values: Facts) -> None:
+        """Queue a record; one that is lost is counted."""
+        if self._writer is not None:
+            self._writer.write_later(spell, values, "decision", len(values.before) + len(values.after) + _SPELLED)
+
+    async def write_through(self, values: Facts) -> None:
+        """Return once the record is written. Raise Refused(DECISION_LOG_UNAVAILABLE)."""
+        if self._writer is None:
+            raise Refused(DECISION_LOG_UNAVAILABLE, "decision_log.required needs a decision log")
+        try:
+            await self._writer.write_through(spell(*values), "decision")
+        except RecordsUnavailable as unavailable:
+            raise Refused(DECISION_LOG_UNAVAILABLE, str(unavailable)) from None

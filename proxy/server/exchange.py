@@ -33,7 +33,7 @@ from proxy.server.outcome import Outcome
 from proxy.server.repeat import Repeat
 from proxy.server.route import Route
 from proxy.server.told import forwarded_way, identified, passing, traced
-from proxy.telemetry.access import access_facts, access_line
+from proxy.telemetry.access import ACCESS_BYTES, access_facts, access_line
 from proxy.transport.stream import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class Exchange:
         connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
         if self._snapshot.access is None:
             return
-        line = access_line(
+        values = (
             self._started,
             self._request_id,
             self._repeat.facts if self._repeat is not None else self._facts(),
@@ -324,7 +324,7 @@ class Exchange:
             outcome.bytes_out,
             duration,
         )
-        self._snapshot.access.write_line(line, "access")
+        self._snapshot.access.write_later(access_line, values, "access", ACCESS_BYTES)
 
     def _facts(self) -> str:
         """Return what the access record says of the request."""

@@ -18,10 +18,10 @@ from proxy.identity.bundle import TrustBundles, load_bundles
 from proxy.identity.issuers import Issuers, build_issuers
 from proxy.identity.tls import ServerTLS, build_server_tls
 from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
-from proxy.policy.audit import DecisionLog
 from proxy.policy.authorize import Authorizer
 from proxy.policy.engine import Engine, build_engine
 from proxy.policy.memo import Memo
+from proxy.policy.record import DecisionLog
 from proxy.server.route import Route, Router, compile_route
 from proxy.server.runtime import Runtime
 from proxy.telemetry.records import Writer

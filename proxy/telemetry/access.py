@@ -52,6 +52,9 @@ def timestamp(seconds: float) -> str:
     return f"{_second(whole)}.{micros - whole * 1_000_000:06d}Z"
 
 
+ACCESS_BYTES = 1024  # of an access record, about
+
+
 def access_line(
     started: float,
     request_id: str,

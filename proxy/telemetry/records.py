@@ -1,6 +1,8 @@
 """JSON lines to a sink, without the event loop ever waiting for it.
 
-Rule 1: the loop encodes and queues, without a lock; one daemon thread per sink writes, and alone may block.
+Rule 1: the loop queues, without a lock; one daemon thread per sink spells and writes, and alone may block. A hundred
+records are spelled at once in a third of the time that they take one by one between requests: the processor's caches
+hold the code.
 Rule 2: the queue is bounded by count and by bytes. What does not fit, or cannot be written, is dropped and counted by
 its type, and an outage is told on stderr once.
 
@@ -14,7 +16,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from prometheus_client import Counter
@@ -58,8 +60,11 @@ class _Ticket:
             self.written.set_result(written)
 
 
-# A line, its record's type, and who waits for it.
-_Line = tuple[bytes, str, _Ticket | None]
+Spell = Callable[..., bytes]
+# What spells a record and of what, or None and the line itself; its type, who waits for it, and its size as it counts.
+_Offer = tuple[Spell | None, Any, str, _Ticket | None, int]
+# A line, its record's type, who waits for it, and the size that was counted.
+_Line = tuple[bytes, str, _Ticket | None, int]
 
 
 class Writer:
@@ -81,7 +86,7 @@ class Writer:
 
         # The loop appends and counts what was offered; the thread takes and counts what is done with. Each number has
         # one writer and an append is one step of the interpreter, so this needs no lock.
-        self._queue: deque[_Line] = deque()
+        self._queue: deque[_Offer] = deque()
         self._offered_records = self._offered_bytes = 0
         self._done_records = self._done_bytes = 0
 
@@ -114,8 +119,16 @@ class Writer:
 
     def write_line(self, line: bytes, kind: str) -> None:
         """Queue a record that is spelled already, with its line's end, or drop and count it; for the loop's thread."""
-        if not self._take(line, kind, None):
-            self._refuse(line, kind)
+        self._offer((None, line, kind, None, len(line)))
+
+    def write_later(self, spell: Spell, values: tuple[Any, ...], kind: str, size: int) -> None:
+        """Queue a record that the thread spells, or drop and count it; for the loop's thread.
+
+        Args:
+            spell: returns the line, with its end, of `values`, which nobody changes any more.
+            size: bytes that it will have, about.
+        """
+        self._offer((spell, values, kind, None, size))
 
     async def write_through(self, line: bytes, kind: str, timeout: float = 1.0) -> None:  # noqa: ASYNC109
         """Return once a record's line is on the descriptor.
@@ -130,8 +143,7 @@ class Writer:
             RecordsUnavailable: it is not written; a line that was torn in its middle is finished later all the same.
         """
         ticket = _Ticket()
-        if not self._take(line, kind, ticket):
-            self._refuse(line, kind)
+        if not self._offer((None, line, kind, ticket, len(line))):
             raise RecordsUnavailable(f"{self._sink.name} takes no records")
         try:
             async with asyncio.timeout(timeout):
@@ -158,23 +170,24 @@ class Writer:
             self._condition.notify()
         await asyncio.to_thread(self._thread.join, timeout)
         if self._thread.is_alive():
-            self._drop(self._taken(), "is blocked")
+            self._drop([(kind, ticket) for _, _, kind, ticket, _ in self._taken()], "is blocked")
         else:
             self._sink.close()
 
     # The loop's side.
 
-    def _take(self, line: bytes, kind: str, ticket: _Ticket | None) -> bool:
-        size = len(line)
+    def _offer(self, offer: _Offer) -> bool:
+        size, ticket = offer[4], offer[3]
         if (
             self._closing
             or self._offered_records - self._done_records >= self._max_records
             or self._offered_bytes - self._done_bytes + size > self._max_bytes
         ):
+            self._drop([(offer[2], None)], "is closed" if self._closing else "takes records too slowly")
             return False
         self._offered_records += 1
         self._offered_bytes += size
-        self._queue.append((line, kind, ticket))
+        self._queue.append(offer)
         # The thread says that it is idle before it looks into the queue a last time, so one of us sees the other.
         if self._idle or ticket is not None:
             with self._condition:
@@ -182,15 +195,12 @@ class Writer:
                 self._condition.notify()
         return True
 
-    def _refuse(self, line: bytes, kind: str) -> None:
-        self._drop(((line, kind, None),), "is closed" if self._closing else "takes records too slowly")
-
-    def _drop(self, lines: Iterable[_Line], reason: str) -> None:
+    def _drop(self, lost: Iterable[tuple[str, _Ticket | None]], reason: str) -> None:
         with self._condition:
             begins, self._outage = not self._outage, True
         if begins:
             tell(f"records are lost: {self._sink.name} {reason}")
-        for _, kind, ticket in lines:
+        for kind, ticket in lost:
             self._dropped.of(kind).inc()
             if ticket is not None:
                 ticket.settle(False)
@@ -202,18 +212,28 @@ class Writer:
             self._reopen_if_asked()
             with self._condition:
                 self._urgent = False
-            for chunk in _chunks(self._taken()):
+            for chunk in _chunks(self._spelled(self._taken())):
                 self._put(chunk)
 
-    def _taken(self) -> list[_Line]:
+    def _taken(self) -> list[_Offer]:
         """Take what is queued. At its end another thread may take the same queue, so emptiness is found by trying."""
-        lines: list[_Line] = []
+        offers: list[_Offer] = []
         try:
             for _ in range(len(self._queue)):
-                lines.append(self._queue.popleft())
+                offers.append(self._queue.popleft())
         except IndexError:
             pass
-        return lines
+        return offers
+
+    def _spelled(self, offers: list[_Offer]) -> Iterator[_Line]:
+        for spell, values, kind, ticket, size in offers:
+            try:
+                yield (values if spell is None else spell(*values)), kind, ticket, size
+            except Exception as error:  # whatever it is, the other records are written
+                self._dropped.of(kind).inc()
+                tell(f"a record of type {kind} cannot be spelled: {type(error).__name__}: {error}")
+                self._done_records += 1
+                self._done_bytes += size
 
     def _wait(self) -> bool:
         with self._condition:
@@ -236,13 +256,13 @@ class Writer:
     def _put(self, chunk: list[_Line]) -> None:
         abandoned = [line for line in chunk if line[2] is not None and line[2].abandoned]
         lines = [line for line in chunk if line not in abandoned] if abandoned else chunk
-        whole, error = self._sink.put([data for data, _, _ in lines])
+        whole, error = self._sink.put([line[0] for line in lines])
         if error is not None:
-            self._drop(lines[whole:], f"cannot be written: {error.strerror}")
+            self._drop([line[1:3] for line in lines[whole:]], f"cannot be written: {error.strerror}")
         if abandoned:
-            self._drop(abandoned, "was blocked")
+            self._drop([line[1:3] for line in abandoned], "was blocked")
         self._done_records += len(chunk)
-        self._done_bytes += sum([len(data) for data, _, _ in chunk])
+        self._done_bytes += sum([line[3] for line in chunk])
         # Half: a sink that is barely too slow would begin an outage, and tell of it, with every batch.
         if (
             error is None
@@ -251,9 +271,9 @@ class Writer:
         ):
             with self._condition:
                 self._outage = False
-        for _, _, ticket in lines[:whole]:
-            if ticket is not None:
-                ticket.settle(True)
+        for line in lines[:whole]:
+            if line[2] is not None:
+                line[2].settle(True)
 
 
 class Writers:

@@ -14,15 +14,15 @@ from proxy.errors import POLICY_UNDEFINED, Refused
 from proxy.policy.audit import erase_query, is_secret
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry, own_shape
-from proxy.policy.record import Spelling, told_result
+from proxy.policy.record import Spelling, spell, told_result
 from tests.policy.inquiries import ANA, ask, workload
 
 SECRET = "s3cr3t-0123456789"
 
 
 def _record(inquiry: Inquiry, result: object = True, failure: Refused | None = None) -> dict[str, Any]:
-    line = Spelling("sha256:1").line(inquiry, "ztproxy/authz/decision", told_result(result), 4200, failure)
-    record: dict[str, Any] = json.loads(line)
+    facts = Spelling("sha256:1").facts(inquiry, "ztproxy/authz/decision", told_result(result), 4200, failure)
+    record: dict[str, Any] = json.loads(spell(*facts))
     return record
 
 
@@ -148,7 +148,7 @@ _SPELLING = Spelling("sha256:1")
 @settings(max_examples=300)
 @given(_INQUIRIES)
 def test_the_input_of_a_record_is_the_document_whoever_asked_before(inquiry: Inquiry) -> None:
-    record = json.loads(_SPELLING.line(inquiry, "ztproxy/authz/decision", told_result(True), 1))
+    record = json.loads(spell(*_SPELLING.facts(inquiry, "ztproxy/authz/decision", told_result(True), 1)))
     assert record["input"] == own_shape(inquiry)
     assert record["timestamp"] == record["input"]["time"]["now"]
 

@@ -13,13 +13,13 @@ import pytest
 
 from proxy import errors
 from proxy.errors import Refused, Row
-from proxy.policy.audit import DecisionLog
 from proxy.policy.authorize import Authorizer, Denied, satisfies
 from proxy.policy.decision import UNDEFINED, StepUp
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.memo import Memo, Memory
 from proxy.policy.permit import Permit
 from proxy.policy.reads import unknown_reads
+from proxy.policy.record import DecisionLog
 from proxy.policy.shown import Plan
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.records import RecordsUnavailable
@@ -94,12 +94,13 @@ class Lines:
         self.through = 0
         self.failure = failure
 
-    def write_line(self, line: bytes, kind: str) -> None:
-        assert kind == "decision"
-        self.records.append(json.loads(line))
+    def write_later(self, spell: Any, values: tuple[Any, ...], kind: str, size: int) -> None:
+        assert (kind, size > 0) == ("decision", True)
+        self.records.append(json.loads(spell(*values)))
 
     async def write_through(self, line: bytes, kind: str) -> None:
-        self.write_line(line, kind)
+        assert kind == "decision"
+        self.records.append(json.loads(line))
         self.through += 1
         if self.failure is not None:
             raise self.failure
