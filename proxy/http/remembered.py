@@ -6,6 +6,7 @@ left to read is its target, by rules that need no llhttp, and its credential, wh
 
 from __future__ import annotations
 
+from proxy.errors import Refused
 from proxy.http.message import NO_BODY, BodyKind, Proof, RequestHead
 from proxy.http.target import plain_target
 
@@ -47,9 +48,6 @@ class Remembered:
         Args:
             raw: the bytes of a head, its empty line included, within their bound.
             target_length: the most bytes of a target.
-
-        Raises:
-            Refused: HOST_REFUSED.
         """
         line = raw.find(b"\r\n")
         if not raw.startswith(self.before, line) or not raw.endswith(self.after):
@@ -60,7 +58,10 @@ class Remembered:
         if ends < begins or len(parts) != 3 or parts[0] != head.method or parts[2] != self.protocol:
             return None
         target = parts[1]
-        goes_to = plain_target(self.host, target) if len(target) <= target_length else None
+        try:
+            goes_to = plain_target(self.host, target) if len(target) <= target_length else None
+        except Refused:  # of its host, and no fault of the head
+            return None
         credential = raw[begins:ends]
         if goes_to is None or (credential != self.credential and not self._exchange(credential)):
             return None
