@@ -7,10 +7,12 @@ trust domain and of no other: the union is for the TLS library alone, and `ident
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -46,12 +48,16 @@ class TrustBundles(Mapping[str, TrustBundle]):
     Args:
         bundles: those that are good.
         complete: none of the config's is missing because of a mistake of its own.
+
+    Attributes:
+        proven: what `svid` has proven under these bundles, for clients that connect again.
     """
 
-    __slots__ = ("_bundles", "complete", "pem")
+    __slots__ = ("_bundles", "complete", "pem", "proven")
 
     def __init__(self, bundles: Iterable[TrustBundle] = (), *, complete: bool = True) -> None:
         self.complete = complete
+        self.proven: OrderedDict[tuple[bytes, ...], tuple[Any, float]] = OrderedDict()
         self._bundles = {bundle.trust_domain: bundle for bundle in bundles}
         roots = {root: None for bundle in self._bundles.values() for root in bundle.certificates}
         # What a TLS library may accept in a handshake: every root of every trust domain.

@@ -24,6 +24,7 @@ from proxy.identity.principal import CertificateFacts, Peer
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
 
 _SHORTEST_RSA = 2048
+_MOST_PROVEN = 4096  # chains, of a few kilobytes each
 # The WebPKI profile (RFC 5280, no weak signature in the chain), but for what X509-SVID says otherwise of a leaf: its
 # SAN may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
 _POLICY = PolicyBuilder().extension_policies(
@@ -37,6 +38,9 @@ _POLICY = PolicyBuilder().extension_policies(
 def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float) -> Peer:
     """Return the workload that a client certificate proves.
 
+    That depends on the bytes, the bundles and the time alone, and a client connects again with the same bytes: what they
+    have proven is remembered until a certificate of the chain lapses. The TLS library has seen its key each time.
+
     Args:
         leaf_der: the client's certificate, DER.
         verified_chain_der: the chain that the TLS library verified, DER, leaf first; a root at its end is not believed
@@ -47,13 +51,22 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
     Raises:
         Refused: CERTIFICATE_REFUSED, with the rule that is broken.
     """
+    key = (leaf_der, *verified_chain_der)
+    known = bundles.proven.get(key)
+    if known is not None and known[1] <= now < known[0].expires_at:
+        bundles.proven.move_to_end(key)
+        return known[0]  # type: ignore[no-any-return]
     try:
-        return _verify(leaf_der, verified_chain_der, bundles, now)
+        peer, begins = _verify(leaf_der, verified_chain_der, bundles, now)
     except VerificationError as error:
         rule = "chain must be valid, and end in the bundle of the SVID's own trust domain"
         raise Refused(CERTIFICATE_REFUSED, f"{rule}: {error}") from None
     except Exception as error:  # a parser may answer hostile bytes with anything; whatever it is, nothing is proven
         raise Refused(CERTIFICATE_REFUSED, str(error) or type(error).__name__) from None
+    bundles.proven[key] = peer, begins
+    if len(bundles.proven) > _MOST_PROVEN:
+        bundles.proven.popitem(last=False)
+    return peer
 
 
 def check_leaf(leaf: x509.Certificate) -> SpiffeID:
@@ -96,7 +109,10 @@ def verify_chain(
     return _POLICY.store(bundle.store).time(moment).build_client_verifier().verify(leaf, others).chain
 
 
-def _verify(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float) -> Peer:
+def _verify(
+    leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float
+) -> tuple[Peer, float]:
+    """Return the workload, and the POSIX seconds from which on its chain is valid."""
     leaf, *others = [x509.load_der_x509_certificate(der) for der in (leaf_der, *verified_chain_der[1:])]
     spiffe_id = check_leaf(leaf)
     bundle = bundles.get(spiffe_id.trust_domain)
@@ -105,7 +121,7 @@ def _verify(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: Trust
     chain = verify_chain(leaf, others, bundle, now)
     for signer in chain[1:]:
         check_signing(signer, spiffe_id.trust_domain)
-    return _peer(spiffe_id, leaf_der, chain)
+    return _peer(spiffe_id, leaf_der, chain), max(each.not_valid_before_utc.timestamp() for each in chain)
 
 
 def _check_key(leaf: x509.Certificate) -> None:

@@ -280,3 +280,32 @@ def test_a_certificate_with_a_byte_changed_proves_nothing(place: int, change: in
     # The signature is a bit string, whose padding is neither signed nor the signature's.
     signed = [x509.load_der_x509_certificate(each).tbs_certificate_bytes for each in (bytes(der), LEAF.der)]
     assert signed[0] == signed[1]
+
+
+def test_what_a_certificate_has_proven_is_known_again_until_its_chain_lapses() -> None:
+    root, bundles = ROOT, TrustBundles([TrustBundle("example.org", (ROOT.certificate,))])
+    leaf = forge(root, uris=[WEB])
+    now = NOW.timestamp()
+    first = verify_svid(leaf.der, [leaf.der, root.der], bundles, now)
+    assert verify_svid(leaf.der, [leaf.der, root.der], bundles, now) is first
+    for moment in (first.expires_at + 1, first.certificate.not_before - 1):
+        with pytest.raises(Refused):
+            verify_svid(leaf.der, [leaf.der, root.der], bundles, moment)
+
+
+def test_what_was_proven_under_other_bundles_proves_nothing() -> None:
+    bundles = TrustBundles([TrustBundle("example.org", (ROOT.certificate,))])
+    leaf = forge(ROOT, uris=[WEB])
+    verify_svid(leaf.der, [leaf.der, ROOT.der], bundles, NOW.timestamp())
+    other = TrustBundles([TrustBundle("example.org", (forge_authority().certificate,))])
+    with pytest.raises(Refused):
+        verify_svid(leaf.der, [leaf.der, ROOT.der], other, NOW.timestamp())
+
+
+def test_a_bounded_number_of_certificates_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.identity.svid._MOST_PROVEN", 2)
+    bundles = TrustBundles([TrustBundle("example.org", (ROOT.certificate,))])
+    for _ in range(3):
+        leaf = forge(ROOT, uris=[WEB])
+        verify_svid(leaf.der, [leaf.der, ROOT.der], bundles, NOW.timestamp())
+    assert len(bundles.proven) == 2
