@@ -78,4 +78,4 @@ class Limits(BaseModel):
     token_bytes: Budget = 16 * 1024
     token_cache: Count = 10_000  # verified tokens remembered
     # Policy. A remembered decision takes one to two kilobytes.
-    decision_memory: Size = 16 * 1024**2  # per worker
+    decision_memory: Size = 32 * 1024**2  # per worker
