@@ -38,8 +38,8 @@ _POLICY = PolicyBuilder().extension_policies(
 def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: TrustBundles, now: float) -> Peer:
     """Return the workload that a client certificate proves.
 
-    That depends on the bytes, the bundles and the time alone, and a client connects again with the same bytes: what they
-    have proven is remembered until a certificate of the chain lapses. The TLS library has seen its key each time.
+    That depends on the bytes, the bundles and the time alone, and a client connects again with the same bytes: what
+    they have proven is remembered until a certificate of the chain lapses. The TLS library has seen its key each time.
 
     Args:
         leaf_der: the client's certificate, DER.
