@@ -1,8 +1,11 @@
-"""What a person types: a file a command group, put together here."""
+"""What a person types: a file a command group, put together here.
+
+These files are read to answer `--help`, which must not wait for a gateway: what a command works with is imported when
+it works.
+"""
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -20,6 +23,8 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"ztproxy {version('ztproxy')}")
         raise typer.Exit
 

@@ -12,13 +12,6 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from proxy.config.load import render
-from proxy.identity.authority import Authority, expiry
-from proxy.identity.certificate import describe
-from proxy.identity.pem import load_certificates
-from proxy.identity.pki import make_pki, parse_lifetime, parse_pki
-from proxy.identity.spiffe import parse_spiffe_id
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist; their keys are gone then.")]
@@ -44,6 +37,9 @@ def init(
 
     Example: ztproxy certs init -f certs/dev.yaml pki
     """
+    from proxy.config.load import render
+    from proxy.identity.pki import make_pki, parse_pki
+
     try:
         domains, mistakes = parse_pki(file.read_bytes())
     except OSError as error:
@@ -76,6 +72,10 @@ def issue(
 
     Example: ztproxy certs issue --ca pki spiffe://example.org/ns/shop/sa/cart --out cart
     """
+    from proxy.identity.authority import Authority, expiry
+    from proxy.identity.pki import parse_lifetime
+    from proxy.identity.spiffe import parse_spiffe_id
+
     try:
         domain = parse_spiffe_id(spiffe_id).trust_domain
         if not (ca / domain / "ca.pem").exists():
@@ -102,6 +102,9 @@ def show(
 
     Example: ztproxy certs show pki/example.org/web.pem
     """
+    from proxy.identity.certificate import describe
+    from proxy.identity.pem import load_certificates
+
     try:
         certificates = load_certificates(file.read_bytes())
     except OSError as error:

@@ -6,8 +6,6 @@ import json
 
 import typer
 
-from proxy.config.editors import json_schema
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 
@@ -25,4 +23,6 @@ def schema() -> None:
 
     Example: ztproxy config schema > ztproxy.schema.json
     """
+    from proxy.config.editors import json_schema
+
     typer.echo(json.dumps(json_schema(), indent=2))

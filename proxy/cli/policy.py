@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from proxy.config.load import read, render
-
 if TYPE_CHECKING:
     from proxy.policy.testing import Result
 
@@ -121,6 +119,7 @@ def export(
 
     Example: ztproxy policy export -c ztproxy.yaml opa/ && opa run --server opa/
     """
+    from proxy.config.load import read, render
     from proxy.policy.allow import allow_mistakes, route_data
     from proxy.policy.sources import default_policy
 

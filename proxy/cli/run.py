@@ -7,19 +7,13 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-import uvloop
 
-from proxy.config.limits import parse_workers
-from proxy.config.load import File, read
-from proxy.server.children import interpreter
-from proxy.server.cpus import usable_cpus
-from proxy.server.reload import build_read
-from proxy.server.runtime import Runtime
-from proxy.server.standalone import Standalone
-from proxy.server.watch import Prints, fingerprints
+if TYPE_CHECKING:
+    from proxy.config.load import File
+    from proxy.server.watch import Prints
 
 _WORKERS_HELP = "Processes that serve: auto, one for each CPU, or a number. Takes the place of `workers` in FILE."
 
@@ -39,6 +33,10 @@ def run(
 
     Example: ztproxy run -c ztproxy.yaml --workers auto
     """
+    from proxy.config.load import read
+    from proxy.server.cpus import usable_cpus
+    from proxy.server.watch import fingerprints
+
     asked = _count(workers)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that is asked for while we start is what we do anyway
     _allow_descriptors()
@@ -56,6 +54,8 @@ def _count(text: str | None) -> int | str | None:
     """Return what `--workers` says."""
     if text is None:
         return None
+    from proxy.config.limits import parse_workers
+
     try:
         return parse_workers(int(text) if text.isdecimal() and text.isascii() else text)
     except ValueError as error:
@@ -70,6 +70,8 @@ def _allow_descriptors() -> None:
 
 def _supervise(path: Path, count: int) -> NoReturn:
     """Become the supervisor, in this very process but anew: it needs little of what was loaded to come here."""
+    from proxy.server.children import interpreter
+
     command = interpreter("proxy.server.supervisor", str(path), str(count))
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - our own interpreter
@@ -77,10 +79,16 @@ def _supervise(path: Path, count: int) -> NoReturn:
 
 def _serve(file: File, before: Prints) -> int:
     """Serve in this process."""
+    import uvloop
+
     return uvloop.run(_run(file, before))
 
 
 async def _run(file: File, before: Prints) -> int:
+    from proxy.server.reload import build_read
+    from proxy.server.runtime import Runtime
+    from proxy.server.standalone import Standalone
+
     runtime = Runtime()
     built = build_read(file, before, runtime)
     for line in built.lines:

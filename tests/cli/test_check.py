@@ -15,8 +15,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from proxy.cli import app
-from proxy.cli import check as command
+from proxy.cli import app, reach
 from tests.opa import opa_server
 from tests.world import World, config
 
@@ -138,7 +137,7 @@ def test_an_expired_server_certificate_is_a_warning(directory: Path, shared: Wor
 def test_what_cannot_be_reached_is_a_warning(
     directory: Path, listening: str, closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "_PATIENCE", 0.2)
+    monkeypatch.setattr(reach, "_PATIENCE", 0.2)
     more = f'  silent: {{endpoints: ["{listening.replace("http", "https")}"]}}'
     routes = f"{WIKI}\n  - {{name: silent, host: a.example, upstream: silent, allow: [{{authenticated: true}}]}}"
     text = config(closed, routes=routes, upstreams=more).replace("https://idp.example.org", closed)

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from proxy.cli.demo import Demo, table
 from proxy.cli.demo_calls import CALLS, Call, Outcome, Reply, problems
+from proxy.cli.demo_run import Demo, table
 from proxy.cli.demo_services import Gateway, GatewayFailed
 
 ROOT = Path(__file__).resolve().parents[2]
