@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,16 +121,19 @@ class Ztproxy(Peer):
 
 
 class ZtproxyAskingOpa(Ztproxy):
-    """ztproxy that asks an OPA server beside it on the same core, which has the same policy and the same data."""
+    """ztproxy that asks an OPA server beside it on the same core, which has the same policy and data in a bundle."""
 
     def commands(self) -> Sequence[Sequence[str]]:
         asked = free_port()
         self.configure(self._routes)
-        exported = self.place / "opa"
+        exported, bundle = self.place / "opa", self.place / "bundle.tar.gz"
         ztproxy("policy", "export", "-c", str(self.configuration), str(exported))
+        subprocess.run(
+            [OPA, "build", "--bundle", str(exported), "--revision", "bench", "--output", str(bundle)], check=True
+        )
         self.configure(self._routes, policy=ASKING.format(port=asked))
         opa = [OPA, "run", "--server", "--log-level", "error", "--addr", f"127.0.0.1:{asked}"]
-        return [[*opa, str(exported)], [ZTPROXY, "run", "-c", str(self.configuration)]]
+        return [[*opa, "--bundle", str(bundle)], [ZTPROXY, "run", "-c", str(self.configuration)]]
 
 
 def _sum(text: str, pattern: str) -> float:
