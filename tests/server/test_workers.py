@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -216,32 +217,33 @@ def test_lines_of_a_slow_pipe_and_of_a_file_are_whole_though_a_worker_is_killed(
     reading, writing = os.pipe()
     running = Gateway(place, config(service.url, routes=OPEN, extra=extra), *TWO, stdout=writing)
     os.close(writing)
-    stdout = os.fdopen(reading, "rb")
-    told = b""
-    while b'"listening"' not in told:
-        told += stdout.readline()
-    host, _, port = json.loads(told.splitlines()[-1])["listeners"]["plain"].rpartition(":")
-    long = "x" * 9000  # a decision record of it is longer than what a pipe takes in one piece
-    held = {number: Client((host, int(port))) for number in range(16)}
-    asked: set[str] = set()
-    for turn in range(12):  # megabytes, and nobody reads them
-        for number, client in list(held.items()):
-            path = f"/{long}/{number}/{turn}"
-            try:
-                assert client.get(path, HOST).status == 200
-            except (EOFError, OSError):
-                held.pop(number).socket.close()
-            else:
-                asked.add(path)
-        if turn == 5:
-            (place / "access.log").rename(place / "access.log.1")
-            running.reload()
-        if turn == 8:
-            kill(running.workers()[0])
-    running.process.send_signal(signal.SIGTERM)
-    with stdout:
+    with os.fdopen(reading, "rb") as stdout, closing_down(running):
+        told = b""
+        while b'"listening"' not in told:
+            line = stdout.readline()
+            assert line, running.stderr
+            told += line
+        host, _, port = json.loads(told.splitlines()[-1])["listeners"]["plain"].rpartition(":")
+        long = "x" * 9000  # a decision record of it is longer than what a pipe takes in one piece
+        held = {number: Client((host, int(port))) for number in range(16)}
+        asked: set[str] = set()
+        for turn in range(12):  # megabytes, and nobody reads them
+            for number, client in list(held.items()):
+                path = f"/{long}/{number}/{turn}"
+                try:
+                    assert client.get(path, HOST).status == 200
+                except (EOFError, OSError):
+                    held.pop(number).socket.close()
+                else:
+                    asked.add(path)
+            if turn == 5:
+                (place / "access.log").rename(place / "access.log.1")
+                running.reload()
+            if turn == 8:
+                kill(running.workers()[0])
+        running.process.send_signal(signal.SIGTERM)
         told += stdout.read()
-    assert running.process.wait(PATIENCE) == 0
+        assert running.process.wait(PATIENCE) == 0
     for client in held.values():
         client.socket.close()
     # What the killed worker had not written is lost; what the other one did is there, whole.
@@ -254,4 +256,11 @@ def test_lines_of_a_slow_pipe_and_of_a_file_are_whole_though_a_worker_is_killed(
     logs = [(place / name).read_bytes() for name in ("access.log.1", "access.log")]
     assert all(log.endswith(b"\n") for log in logs)
     assert asked <= {json.loads(line)["path"] for log in logs for line in log.splitlines()}
-    running.stop()
+
+
+@contextmanager
+def closing_down(running: Gateway) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        running.stop()
