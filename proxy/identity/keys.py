@@ -18,7 +18,7 @@ from typing import Any
 
 from proxy.errors import TOKEN_KEYS_UNAVAILABLE, Refused
 from proxy.identity.jwks import InvalidKey, Key, KeySet, parse_jwks
-from proxy.identity.oidc import DOCUMENT_BYTES, Document, FetchFailed, fetch_jwks, https_fetch
+from proxy.identity.oidc import DOCUMENT_BYTES, Document, FetchFailed, fetch_jwks
 from proxy.identity.token import InvalidToken, Token
 
 Load = Callable[[], Awaitable[Document]]
@@ -62,6 +62,8 @@ class Origin:
         """Return what gets the key set as it stands now. Raise ValueError or SSLError where `ca` is no certificate."""
         if (path := self.jwks_file) is not None:
             return lambda: asyncio.to_thread(read_jwks_file, path)
+        from proxy.identity.fetch import https_fetch  # aiohttp: a tenth of a second of a start
+
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
         if self.ca is None:
             context.load_default_certs()

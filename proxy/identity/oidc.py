@@ -1,25 +1,19 @@
-"""How an issuer's keys are found and fetched: OpenID Connect Discovery 1.0, over HTTPS that is verified.
+"""How an issuer's keys are found: OpenID Connect Discovery 1.0.
 
-It knows URLs and one HTTP GET: no key, no token, no schedule. Everything that answers is distrusted: no redirect is
-followed, no proxy of the environment is used, the size and the whole time are bounded, and a discovery document must
-be about the issuer that was asked for. It fetches what the operator configured and what that names, never what a
-token says.
+It knows URLs and documents: no key, no token, no schedule, and of the network only that somebody fetches (`fetch`). A
+discovery document must be about the issuer that was asked for. What is fetched is what the operator configured and
+what that names, never what a token says.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
-import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from proxy.identity.token import InvalidToken, parse_object
 
-TIMEOUT = 10.0  # seconds for one document, from the connection to its last byte
 DOCUMENT_BYTES = 256 * 1024  # the largest public key sets have about 20 KiB
 
 
@@ -98,64 +92,3 @@ async def fetch_jwks(fetch: Fetch, issuer: str, jwks_url: str | None) -> Documen
         discovered = await fetch(discovery_url(issuer))
         jwks_url = parse_discovery(discovered.body, issuer)
     return await fetch(jwks_url)
-
-
-def https_fetch(context: ssl.SSLContext) -> Fetch:
-    """Return a fetch over aiohttp that trusts what `context` trusts.
-
-    The fetch raises FetchFailed for every failure. A session lives for one document: minutes lie between two.
-    """
-
-    async def fetch(url: str) -> Document:
-        try:
-            return await _get(url, context)
-        except TimeoutError:
-            raise FetchFailed(f"no answer within {TIMEOUT:g} s") from None
-        except aiohttp.ClientConnectorCertificateError as failed:
-            raise FetchFailed(f"certificate must be trusted: {_certificate_reason(failed)}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as failed:
-            raise FetchFailed(f"no usable answer ({type(failed).__name__})") from None
-
-    return fetch
-
-
-async def _get(url: str, context: ssl.SSLContext) -> Document:
-    async with (
-        aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-            auto_decompress=False,  # a small answer must not become a large one
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as session,
-        session.get(
-            url,
-            ssl=context,
-            allow_redirects=False,
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "ztproxy"},
-        ) as response,
-    ):
-        if response.status != 200:
-            raise FetchFailed(f"status must be 200, not {response.status}")
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise FetchFailed("answer must not be encoded")
-        return Document(await _read(response.content), _max_age(response.headers.get("Cache-Control", "")))
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > DOCUMENT_BYTES:
-            raise FetchFailed(f"answer must have at most {DOCUMENT_BYTES} bytes")
-    return bytes(body)
-
-
-def _certificate_reason(failed: aiohttp.ClientConnectorCertificateError) -> str:
-    return getattr(failed.certificate_error, "verify_message", "") or "not verified"
-
-
-_MAX_AGE = re.compile(r"max-age=([0-9]{1,9})", re.ASCII)
-
-
-def _max_age(cache_control: str) -> float | None:
-    ages = [match for part in cache_control.lower().split(",") if (match := _MAX_AGE.fullmatch(part.strip()))]
-    return float(ages[0][1]) if len(ages) == 1 else None

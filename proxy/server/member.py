@@ -22,11 +22,11 @@ from proxy.server.channel import Channel, Message
 from proxy.server.reload import Built, build
 from proxy.server.runtime import Runtime
 from proxy.server.sockets import ListeningSocket
-from proxy.server.standalone import FLUSH_SECONDS
 from proxy.server.tasks import Tasks
 from proxy.server.watch import prints_of, watched_files
 from proxy.server.worker import Worker, place_of
 from proxy.telemetry import sums
+from proxy.telemetry.records import FLUSH_SECONDS
 
 _ORPHAN_SECONDS = 1.0  # for the records that wait when the supervisor is gone
 

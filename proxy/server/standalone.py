@@ -17,9 +17,8 @@ from proxy.server.sockets import ListeningSocket, unbound
 from proxy.server.tasks import Tasks
 from proxy.server.watch import Prints
 from proxy.server.worker import Worker
+from proxy.telemetry.records import FLUSH_SECONDS
 from proxy.telemetry.sink import tell
-
-FLUSH_SECONDS = 5.0
 
 
 class Standalone:

@@ -24,10 +24,9 @@ from proxy.telemetry import sums
 from proxy.telemetry.access import event_record
 from proxy.telemetry.funnel import Funnel
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.records import Writers
+from proxy.telemetry.records import FLUSH_SECONDS, Writers
 from proxy.telemetry.sink import tell
 
-_FLUSH_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0  # for a worker's metrics; Prometheus waits for ten by default
 _AGAIN_SECONDS = 0.1  # after files changed while they were read
 _END_SECONDS = 10.0  # for a worker to write its last records and end, after its drain
@@ -70,7 +69,7 @@ class Supervisor:
                 await self._drain()
         finally:
             await self._children.end()
-            await self._writers.close(_FLUSH_SECONDS)
+            await self._writers.close(FLUSH_SECONDS)
         return status or 0
 
     def _worker_ended(self, child: Child, pause: float) -> None:
@@ -279,7 +278,7 @@ def main() -> None:
     os.close(own)
     status = asyncio.run(_run(Path(path), int(count), funnel))
     os.dup2(stdout, 1)
-    funnel.close(_FLUSH_SECONDS)
+    funnel.close(FLUSH_SECONDS)
     sys.exit(status)
 
 

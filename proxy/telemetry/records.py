@@ -26,6 +26,7 @@ from proxy.telemetry.sink import Sink, tell
 
 QUEUE_RECORDS: Final = 10_000
 QUEUE_BYTES: Final = 16 * 1024 * 1024
+FLUSH_SECONDS: Final = 5.0  # for what is queued when a process ends
 _CHUNK_BYTES: Final = 256 * 1024
 # Seconds that the thread lets a batch grow once it is awake. Without it every record of a busy second would hand the
 # interpreter lock to the thread and back, which costs the loop more than the record does.

@@ -71,3 +71,11 @@ def test_help_loads_no_room_but_that_of_the_commands(words: list[str]) -> None:
 
 def test_the_schema_loads_the_config_and_none_of_the_rooms_that_serve() -> None:
     assert rooms(loaded("config", "schema")) == {"cli", "config"}
+
+
+def test_a_worker_loads_nothing_that_only_the_admin_address_or_an_issuer_on_the_network_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import json, sys, proxy.server.member; print(json.dumps(sorted(sys.modules)))"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert {"aiohttp", "opa_client", "requests", "rich", "typer"}.isdisjoint(packages(set(json.loads(done.stdout))))

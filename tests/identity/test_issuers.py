@@ -11,7 +11,7 @@ from proxy.config.mistake import Mistake
 from proxy.config.schema import Bearer, Identity, Issuer
 from proxy.identity.issuers import Issuers, build_issuers
 from proxy.identity.token import InvalidToken
-from tests.identity.test_oidc import make_certificate
+from tests.identity.test_fetch import make_certificate
 from tests.issuer import SigningKey
 
 URL = "https://idp.example.org"

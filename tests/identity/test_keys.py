@@ -15,7 +15,7 @@ from proxy.identity.jwks import InvalidKey
 from proxy.identity.keys import ASK_INTERVAL, KeySource, Origin, read_jwks_file, spread
 from proxy.identity.oidc import DOCUMENT_BYTES, Document, FetchFailed
 from proxy.identity.token import InvalidToken, Token, parse_token
-from tests.identity.test_oidc import make_certificate
+from tests.identity.test_fetch import make_certificate
 from tests.issuer import FakeIssuer, SigningKey, compact
 
 FIRST, SECOND = SigningKey.generate("first"), SigningKey.generate("second")

@@ -21,7 +21,7 @@ from tests.gateway import wait_for
 from tests.identity import test_suites_tokens as rooms
 from tests.identity.attacks import ATTACKS
 from tests.identity.attacks import world as attacks
-from tests.identity.test_oidc import make_certificate
+from tests.identity.test_fetch import make_certificate
 from tests.issuer import FakeIssuer
 from tests.server.suite_issuers import CERTIFICATES, CHANGING, FAULTS, MISMATCHES, OTHERS, PLACES, Edge
 from tests.server.suite_world import last_hop

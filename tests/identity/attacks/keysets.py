@@ -16,7 +16,7 @@ from proxy.identity.principal import ANONYMOUS
 from tests.identity.attacks.world import ATTACKER_RSA, World, attack
 from tests.identity.test_jwks import certificate
 from tests.identity.test_keys import running
-from tests.identity.test_oidc import make_certificate
+from tests.identity.test_fetch import make_certificate
 from tests.issuer import FakeIssuer, base64url
 
 
