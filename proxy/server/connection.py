@@ -31,6 +31,9 @@ from proxy.server.standing import Standing, settle
 from proxy.server.tasks import Tasks
 from proxy.transport.stream import FOREVER, Stream, StreamTimeout
 
+# What the end of a turn has for a connection.
+_NOTHING, _HEAD, _ANSWER = range(3)
+
 Exchanging = Coroutine[bool | None, None, bool]
 
 
@@ -38,6 +41,11 @@ Exchanging = Coroutine[bool | None, None, bool]
 def _carry_on(exchange: Exchanging) -> Generator[Any, Any, bool]:
     """Go on, in a task, with an exchange that was begun without one."""
     return (yield from exchange.__await__())
+
+
+async def _fail(error: BaseException) -> bool:
+    """Raise, in a task, what ended an exchange without one."""
+    raise error
 
 
 class Connection(Stream):
@@ -50,10 +58,13 @@ class Connection(Stream):
 
     __slots__ = (
         "_busy",
+        "_due",
         "_exchange",
+        "_idle",
         "_left",
         "_over",
         "_parser",
+        "_rest_by",
         "_resting",
         "_served",
         "_told_way",
@@ -96,9 +107,12 @@ class Connection(Stream):
         limits = runtime.snapshot.config.limits
         self._parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))
         self._left = limits.requests_per_connection
+        self._idle = limits.idle
         self._resting = False  # the task waits for the first byte of a head
+        self._rest_by = FOREVER  # `loop.time()` seconds until which it does
         self._exchange: Exchanging | None = None  # the one that is run by hand
         self.direct = False  # it runs, at this moment
+        self._due = _NOTHING
         self._work: RequestHead | Refused | Exchanging | None = None  # for the task
         self._over = False
 
@@ -122,18 +136,31 @@ class Connection(Stream):
             return
         self._resting = False
         self.buffer += data
+        self._read_by = FOREVER
+        self._due = _HEAD
+        self.runtime.turn.add(self)
+
+    def go_on(self) -> None:
+        """Do what the turn brought."""
+        due, self._due = self._due, _NOTHING
+        if due == _ANSWER:
+            self._run(None)
+        elif due == _HEAD:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Begin with a request that is all there; leave any other to the task."""
         try:
-            head = self._parser.parse(self.buffer)
+            head = None if self.lost else self._parser.parse(self.buffer)
         except Refused as refused:
             self._hand_over(refused)
             return
         if head is None:
             self._wake()
         elif head.framing.kind is BodyKind.NONE and not self.buffer:
-            self._read_by = FOREVER
             self._admit()
             self._exchange = Exchange(self).serve(head)
-            self.resume()
+            self._run(None)
         else:
             self._hand_over(head)
 
@@ -148,14 +175,17 @@ class Connection(Stream):
     # --- an exchange that is run by hand
 
     def resume(self) -> None:
-        """Run the exchange until it waits for its upstream, needs the task, or ends."""
-        self._run(None)
+        """Go on with the exchange at the end of this turn."""
+        self._due = _ANSWER
+        self.runtime.turn.add(self)
 
     def throw(self, error: BaseException) -> None:
-        """Run it so with an exception where it waits."""
+        """Go on at once with an exception where the exchange waits."""
+        self._due = _NOTHING
         self._run(error)
 
     def _run(self, error: BaseException | None) -> None:
+        """Run the exchange until it waits for its upstream, needs the task, or ends."""
         exchange = self._exchange
         assert exchange is not None
         self.direct = True
@@ -167,6 +197,10 @@ class Connection(Stream):
         except asyncio.CancelledError:
             self._exchange = None
             self._ended(goes_on=False)
+        except BaseException as error:
+            # It must not end whose callback this is, an upstream's or the sweep's, nor leave the task at rest.
+            self._exchange = None
+            self._hand_over(_fail(error))
         else:
             if needs_task:
                 self._exchange = None
@@ -176,9 +210,10 @@ class Connection(Stream):
 
     def _ended(self, goes_on: bool) -> None:
         self._busy, self._served = False, True
+        self._rest_by = self.loop.time() + self._idle
         if goes_on and not self.buffer and not self.eof and not self.retiring:
             self._resting = True
-            self._read_by = self.loop.time() + self.patience
+            self._read_by = self._rest_by
             return
         self._over = not goes_on
         self._wake()
@@ -193,7 +228,7 @@ class Connection(Stream):
 
     def _wake_filler(self) -> None:
         """Wake the task, unless what comes is for it to read when the exchange has ended."""
-        if self._exchange is None:
+        if self._exchange is None and self._due == _NOTHING:
             super()._wake_filler()
 
     @types.coroutine
@@ -231,6 +266,8 @@ class Connection(Stream):
             self.close()
             await self.wait_closed()
         finally:
+            if isinstance(self._work, Coroutine):  # handed over to a task that was cancelled before it looked
+                self._exchange, self._work = self._work, None
             if self._exchange is not None:
                 self.throw(asyncio.CancelledError())
             self._busy = False
@@ -240,7 +277,7 @@ class Connection(Stream):
         if (tls := self.transport.get_extra_info("ssl_object")) is not None:
             self.scheme, self.tls_version, self.server_name = "https", tls.version(), requested_name(tls)
         limits = self.runtime.snapshot.config.limits
-        self.patience = limits.idle
+        self.patience = self._idle
         wait = limits.request_head
         while (work := await self._next(wait, limits.request_head)) is not None:
             if isinstance(work, RequestHead | Refused):
@@ -251,7 +288,7 @@ class Connection(Stream):
             if not goes_on:
                 return
             self._busy, self._served = False, True
-            wait = limits.idle
+            wait = self._idle
             if self.buffer:
                 await asyncio.sleep(0)  # a client that pipelines gets one request a turn of the loop
 
@@ -260,8 +297,8 @@ class Connection(Stream):
 
         None: the connection is at its end.
         """
-        begun = bool(self.buffer)
-        deadline = self.loop.time() + (head_wait if begun else wait)
+        begun, now = bool(self.buffer), self.loop.time()
+        deadline, self._rest_by = now + head_wait, now + wait  # an exchange that is run by hand moves the second
         try:
             while True:
                 if (work := self._work) is not None:
@@ -276,7 +313,7 @@ class Connection(Stream):
                 if not begun and self.buffer:
                     begun, deadline = True, self.loop.time() + head_wait
                 self._resting = not begun
-                if not await self.fill(deadline):
+                if not await self.fill(deadline if begun else self._rest_by):
                     return None
         except StreamTimeout:
             return Refused(errors.HEAD_TIMEOUT, f"a head must come within {head_wait:g} s") if begun else None

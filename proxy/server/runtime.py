@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from proxy.policy.memo import Memory
+from proxy.server.turn import Turn
 from proxy.telemetry.access import event_record
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.records import Writer, Writers
@@ -35,6 +36,7 @@ class Runtime:
         "in_flight",
         "metrics",
         "snapshot",
+        "turn",
         "writers",
     )
 
@@ -43,6 +45,7 @@ class Runtime:
         self.writers = Writers(self.metrics)
         self.deadlines = Deadlines()
         self.ids = Ids()
+        self.turn = Turn()
         self.decisions = Memory(0, self.metrics)  # each snapshot says how big it may be
         self._recording = recording
         self.events = self.open_log("stdout")
