@@ -10,13 +10,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from proxy.identity import fetch
 from proxy.identity import keys as keys_room
-from proxy.identity import oidc
 from proxy.identity.principal import ANONYMOUS
 from tests.identity.attacks.world import ATTACKER_RSA, World, attack
+from tests.identity.test_fetch import make_certificate
 from tests.identity.test_jwks import certificate
 from tests.identity.test_keys import running
-from tests.identity.test_fetch import make_certificate
 from tests.issuer import FakeIssuer, base64url
 
 
@@ -64,7 +64,7 @@ async def _(world: World) -> None:
 @attack("jwks-slow")
 async def _(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oidc, "TIMEOUT", 0.1)
+        patch.setattr(fetch, "TIMEOUT", 0.1)
         patch.setattr(keys_room, "PATIENCE", 0.05)
         world.issuer.drip()
         token = world.issuer.mint()
