@@ -267,7 +267,9 @@ class Table:
 
         def exchange(raw: bytes) -> None:
             self.connection.data_received(raw)
+            self.runtime.turn._serve()
             self.upstream.data_received(ANSWER)
+            self.runtime.turn._serve()
 
         self.connection._left = sys.maxsize
         return Stage("whole", best(exchange, self.head), best(exchange, lambda: self.head(self.path())))

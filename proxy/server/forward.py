@@ -160,7 +160,10 @@ class Forwarding:
                 raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
             sending = self._send(upstream, upload)
             response = await self._response_head(upstream)
-            await self._relay(upstream, response)
+            if not self._relay_whole(upstream, response):
+                await self._relay(upstream, response)
+            elif self._connection.congested:
+                await self._connection.drain(self._ends_at)
         except StreamClosed:
             if self._connection.lost:
                 raise
@@ -202,13 +205,13 @@ class Forwarding:
     # --- the answer
 
     async def _response_head(self, upstream: UpstreamConnection) -> ResponseHead:
-        parser = upstream.parser
+        parser, method = upstream.parser, self._head.method
         if parser is None:
             limits = self._limits
             parser = ResponseHeadParser(limits.upstream_response_head_bytes, limits.header_count)
             upstream.parser = parser
         for _ in range(_MOST_INTERIM):
-            while (response := parser.parse(upstream.buffer, self._head.method)) is None:
+            while (response := parser.parse(upstream.buffer, method) if upstream.buffer else None) is None:
                 try:
                     more = await upstream.fill(self._answer_by)
                 except StreamTimeout:
@@ -225,12 +228,7 @@ class Forwarding:
 
     async def _relay(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
         framing, outcome, connection = response.framing, self._outcome, self._connection
-        unframed = framing.kind is BodyKind.CHUNKED or framing.kind is BodyKind.UNTIL_CLOSE
-        if not unframed and framing.length == len(upstream.buffer):
-            self._relay_whole(upstream, response)
-            if connection.congested:
-                await connection.drain(self._ends_at)
-            return
+        unframed = framing.kind in (BodyKind.CHUNKED, BodyKind.UNTIL_CLOSE)
         chunked = unframed and self._head.version == (1, 1)
         download = self._open_answer(upstream, response, chunked)
         first = download.available()
@@ -244,9 +242,13 @@ class Forwarding:
         connection.write(begin + first)
         await download.run(connection)
 
-    def _relay_whole(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
-        """Relay an answer that is here from its first byte to its last."""
-        outcome, connection = self._outcome, self._connection
+    def _relay_whole(self, upstream: UpstreamConnection, response: ResponseHead) -> bool:
+        """Relay an answer that is here from its first byte to its last; say whether it is."""
+        outcome, connection, framing = self._outcome, self._connection, response.framing
+        if framing.kind is BodyKind.CHUNKED or framing.kind is BodyKind.UNTIL_CLOSE:
+            return False
+        if framing.length != len(upstream.buffer):
+            return False
         body = bytes(upstream.buffer)
         upstream.buffer.clear()
         outcome.closing = outcome.closing or connection.retiring
@@ -254,6 +256,7 @@ class Forwarding:
         outcome.status, outcome.answered = response.status, True
         outcome.bytes_out += len(body)
         connection.write(begin + body)
+        return True
 
     def _begin_answer(self, response: ResponseHead, chunked: bool) -> bytes:
         """Return the answer's head for the client; one that nothing edits is spelled once."""

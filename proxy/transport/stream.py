@@ -199,26 +199,23 @@ class Stream(asyncio.Protocol):
         if self._interrupted is not None:
             raise self._interrupted
         if not self._fresh and not self.eof:
-            await self._wait_for_bytes(deadline)
+            if self._reading_paused:
+                self._reading_paused = False
+                self.transport.resume_reading()
+            self._read_by = deadline
+            try:
+                if self.driver is not None and self.driver.direct:
+                    self._waiting = True
+                    await pause()
+                else:
+                    self._filler = self.loop.create_future()
+                    await self._filler
+            finally:
+                self._filler = None
+                self._waiting = False
+                self._read_by = FOREVER
         fresh, self._fresh = self._fresh, False
         return fresh
-
-    async def _wait_for_bytes(self, deadline: float) -> None:
-        if self._reading_paused:
-            self._reading_paused = False
-            self.transport.resume_reading()
-        self._read_by = deadline
-        try:
-            if self.driver is not None and self.driver.direct:
-                self._waiting = True
-                await pause()
-            else:
-                self._filler = self.loop.create_future()
-                await self._filler
-        finally:
-            self._filler = None
-            self._waiting = False
-            self._read_by = FOREVER
 
     def hasten(self, deadline: float) -> None:
         """Bring the deadline of a `fill` that is under way forward."""
