@@ -42,7 +42,7 @@ from proxy.http.headers import clean_head, clean_response  # noqa: E402
 from proxy.http.message import Block, Proof, RequestHead, Target  # noqa: E402
 from proxy.http.target import plain_target  # noqa: E402
 from proxy.policy.input import Inquiry  # noqa: E402
-from proxy.policy.record import Spelling, spell, told_result  # noqa: E402
+from proxy.policy.record import Facts, Spelling, spell, told_result  # noqa: E402
 from proxy.server.connection import Connection  # noqa: E402
 from proxy.server.runtime import Runtime  # noqa: E402
 from proxy.server.snapshot import Snapshot, compile_file  # noqa: E402
@@ -178,6 +178,10 @@ class Table:
         def anew(_: object = None) -> Inquiry:
             return replace(inquiry, target=self.target())
 
+        def record(asked: Inquiry) -> bytes:
+            own = asked.decision_id, asked.request_id, asked.time
+            return spell(*Facts(spelling, asked, *own, route.decision, result, 1))
+
         def pool(_: object) -> None:
             self.pool._take(-1)
             assert self.upstream.is_quiet
@@ -210,14 +214,13 @@ class Table:
             Stage(
                 "authorize",
                 best(lambda _: snapshot.authorizer.authorize_now(inquiry, route.decision))
-                - best(lambda _: spell(*spelling.facts(inquiry, route.decision, result, 1))),
-                best(lambda other: snapshot.authorizer.authorize_now(other, route.decision), anew)
-                - best(lambda other: spell(*spelling.facts(other, route.decision, result, 1)), anew),
+                - best(lambda _: record(inquiry)),
+                best(lambda other: snapshot.authorizer.authorize_now(other, route.decision), anew) - best(record, anew),
             ),
             Stage(
                 "decision record",
-                best(lambda _: spell(*spelling.facts(inquiry, route.decision, result, 1))),
-                best(lambda other: spell(*spelling.facts(other, route.decision, result, 1)), anew),
+                best(lambda _: record(inquiry)),
+                best(record, anew),
             ),
             Stage(
                 "headers",

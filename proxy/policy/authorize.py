@@ -228,7 +228,9 @@ class Authorizer:
         result = "allow" if refused is None else _RESULTS.get(refused.row.code, "error")
         self._metrics.decisions.of(case.inquiry.route, result, case.source).inc()
         self._metrics.decision_duration_seconds.observe((time.perf_counter_ns() - case.began) / 1e9)
-        return self._spelling.facts(case.inquiry, case.path, case.result, case.evaluation_ns, refused)
+        inquiry = case.inquiry
+        ids = inquiry.decision_id, inquiry.request_id
+        return Facts(self._spelling, inquiry, *ids, inquiry.time, case.path, case.result, case.evaluation_ns, refused)
 
 
 # What ends a request from outside is raised as it is.

@@ -58,33 +58,33 @@ def told_result(result: object) -> Told | None:
 
 
 class Facts(NamedTuple):
-    """What a decision record is spelled of.
+    """What a decision record is spelled of, by whoever writes it.
 
     Args:
-        before, after: the input up to the request's id, and from there to its time; without `after`, all of it.
-        erased: pointers to what is left out of it.
-        bundles: JSON.
-        time: POSIX seconds.
+        spelling: how.
+        inquiry: the request. What is read of it is the same for every request that it may stand for.
+        decision_id, request_id: of this one.
+        time: POSIX seconds, of this one.
+        path: the rule that was asked, such as `ztproxy/authz/decision`.
+        result: what the engine answered, or None where it answered nothing.
+        evaluation_ns: nanoseconds that the evaluation took.
+        failure: why the request was refused, unless it was permitted.
     """
 
-    before: str
-    after: str
-    erased: tuple[str, ...]
-    bundles: str
+    spelling: Spelling
+    inquiry: Inquiry
     decision_id: str
     request_id: str
     time: float
     path: str
     result: Told | None
     evaluation_ns: int
-    failure: Refused | None
+    failure: Refused | None = None
 
 
 def spell(
-    before: str,
-    after: str,
-    erased: tuple[str, ...],
-    bundles: str,
+    spelling: Spelling,
+    inquiry: Inquiry,
     decision_id: str,
     request_id: str,
     time: float,
@@ -96,8 +96,11 @@ def spell(
     """Return the line of a decision's `Facts`."""
     error = answer = ""
     now = timestamp(time)
-    document = before
-    if after:
+    try:
+        before, after, erased = spelling.parts(inquiry)
+    except Refused:  # it cannot be told as text; what names the request can
+        document, erased = _names(inquiry, request_id), ()
+    else:
         document = f'{before}{quoted(request_id)}{after}{now}","unix_ns":{unix_ns(time)},{_minute(time)}}}'
     if result is not None:
         answer = f',"result":{result.text}'
@@ -106,7 +109,7 @@ def spell(
         error = f',"error":{{"code":"{failure.row.code}","message":{quoted(failure.detail or "")}}}'
     return (
         f'{{"type":"decision","decision_id":{quoted(decision_id)},"path":{quoted(path)},"input":{document},'
-        f'"bundles":{bundles},"metrics":{{"timer_rego_query_eval_ns":{evaluation_ns}}},"timestamp":"{now}",'
+        f'"bundles":{spelling.bundles},"metrics":{{"timer_rego_query_eval_ns":{evaluation_ns}}},"timestamp":"{now}",'
         f'"erased":{_encode(erased) if erased else "[]"}{answer}{error}}}\n'
     ).encode("ascii")
 
@@ -118,43 +121,13 @@ class Spelling:
         revision: of policy and data.
     """
 
-    __slots__ = ("_bundles", "_routes")
+    __slots__ = ("_routes", "bundles")
 
     def __init__(self, revision: str) -> None:
-        self._bundles = _encode({"policy": {"revision": revision}})
+        self.bundles = _encode({"policy": {"revision": revision}})
         self._routes: dict[str, tuple[Mapping[str, str], str]] = {}
 
-    def facts(
-        self, inquiry: Inquiry, path: str, result: Told | None, evaluation_ns: int, failure: Refused | None = None
-    ) -> Facts:
-        """Return what the record of one decision is spelled of.
-
-        Args:
-            inquiry: the request.
-            path: the rule that was asked, such as `ztproxy/authz/decision`.
-            result: what the engine answered, or None where it answered nothing.
-            evaluation_ns: nanoseconds that the evaluation took.
-            failure: why the request was refused, unless it was permitted.
-        """
-        try:
-            before, after, erased = self._parts(inquiry)
-        except Refused:  # it cannot be told as text; what names the request can
-            before, after, erased = self._names(inquiry), "", ()
-        return Facts(
-            before,
-            after,
-            erased,
-            self._bundles,
-            inquiry.decision_id,
-            inquiry.request_id,
-            inquiry.time,
-            path,
-            result,
-            evaluation_ns,
-            failure,
-        )
-
-    def _parts(self, inquiry: Inquiry) -> tuple[str, str, tuple[str, ...]]:
+    def parts(self, inquiry: Inquiry) -> tuple[str, str, tuple[str, ...]]:
         """Return the input before the request's id, from there to its time, and pointers to what was erased."""
         known = inquiry.told
         if known is not None and known[0] is self:
@@ -182,9 +155,9 @@ class Spelling:
             known = self._routes[name] = labels, _encode({"name": name, "labels": dict(labels)})
         return known[1]
 
-    @staticmethod
-    def _names(inquiry: Inquiry) -> str:
-        return _encode({"schema": SCHEMA, "request": {"id": inquiry.request_id}, "route": {"name": inquiry.route}})
+
+def _names(inquiry: Inquiry, request_id: str) -> str:
+    return _encode({"schema": SCHEMA, "request": {"id": request_id}, "route": {"name": inquiry.route}})
 
 
 def told_headers(inquiry: Inquiry) -> Told:
@@ -280,7 +253,7 @@ def _spelled_minute(minutes: int) -> str:
     return _encode(minute_document(minutes * 60.0))[1:]
 
 
-_SPELLED = 512  # bytes of a record beside its input, about
+_SPELLED = 2048  # bytes of a record, about
 
 
 class DecisionLog:
@@ -310,7 +283,7 @@ class DecisionLog:
     def write(self, values: Facts) -> None:
         """Queue a record; one that is lost is counted."""
         if self._writer is not None:
-            self._writer.write_later(spell, values, "decision", len(values.before) + len(values.after) + _SPELLED)
+            self._writer.write_later(spell, values, "decision", _SPELLED)
 
     async def write_through(self, values: Facts) -> None:
         """Return once the record is written. Raise Refused(DECISION_LOG_UNAVAILABLE)."""

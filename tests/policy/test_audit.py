@@ -14,15 +14,20 @@ from proxy.errors import POLICY_UNDEFINED, Refused
 from proxy.policy.audit import erase_query, is_secret
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry, own_shape
-from proxy.policy.record import Spelling, spell, told_result
+from proxy.policy.record import Facts, Spelling, Told, spell, told_result
 from tests.policy.inquiries import ANA, ask, workload
 
+_SPELLING = Spelling("sha256:1")
 SECRET = "s3cr3t-0123456789"
 
 
+def _line(inquiry: Inquiry, result: Told | None, failure: Refused | None = None) -> bytes:
+    ids = inquiry.decision_id, inquiry.request_id, inquiry.time
+    return spell(*Facts(_SPELLING, inquiry, *ids, "ztproxy/authz/decision", result, 4200, failure))
+
+
 def _record(inquiry: Inquiry, result: object = True, failure: Refused | None = None) -> dict[str, Any]:
-    facts = Spelling("sha256:1").facts(inquiry, "ztproxy/authz/decision", told_result(result), 4200, failure)
-    record: dict[str, Any] = json.loads(spell(*facts))
+    record: dict[str, Any] = json.loads(_line(inquiry, told_result(result), failure))
     return record
 
 
@@ -142,13 +147,12 @@ _INQUIRIES = st.builds(
     time=st.floats(0, 4e9),
     request_id=_WORDS,
 )
-_SPELLING = Spelling("sha256:1")
 
 
 @settings(max_examples=300)
 @given(_INQUIRIES)
 def test_the_input_of_a_record_is_the_document_whoever_asked_before(inquiry: Inquiry) -> None:
-    record = json.loads(spell(*_SPELLING.facts(inquiry, "ztproxy/authz/decision", told_result(True), 1)))
+    record = json.loads(_line(inquiry, told_result(True)))
     assert record["input"] == own_shape(inquiry)
     assert record["timestamp"] == record["input"]["time"]["now"]
 
