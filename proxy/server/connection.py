@@ -146,7 +146,10 @@ class Connection(Stream):
         if due == _ANSWER:
             self._run(None)
         elif due == _HEAD:
-            self._take_up()
+            try:
+                self._take_up()
+            except Exception as error:  # the task says so, and ends the connection
+                self._hand_over(_fail(error))
 
     def _take_up(self) -> None:
         """Begin with a request that is all there; leave any other to the task."""
@@ -266,6 +269,7 @@ class Connection(Stream):
             self.close()
             await self.wait_closed()
         finally:
+            self._due = _NOTHING
             if isinstance(self._work, Coroutine):  # handed over to a task that was cancelled before it looked
                 self._exchange, self._work = self._work, None
             if self._exchange is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import pytest
 import pytest_asyncio
@@ -187,3 +187,104 @@ async def test_fills_that_end_do_not_give_a_drain_its_patience_again(pair: Pair)
         await asyncio.wait_for(draining, 5)
     assert not filling.done()
     filling.cancel()
+
+
+# --- a coroutine that no task runs
+
+
+class ByHand:
+    """A driver that notes how it is asked to go on, and lets the test do so."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.direct = True
+        self.asked: list[BaseException | None] = []
+        stream.driver = self
+
+    def resume(self) -> None:
+        self.asked.append(None)
+
+    def throw(self, error: BaseException) -> None:
+        self.asked.append(error)
+
+
+def _waits(stream: Stream, deadline: float = FOREVER) -> Coroutine[None, None, bool]:
+    """Return a `fill` that has come to its wait."""
+    filling = stream.fill(deadline)
+    assert filling.send(None) is None
+    return filling
+
+
+def _ended(filling: Coroutine[None, None, bool]) -> bool:
+    with pytest.raises(StopIteration) as end:
+        filling.send(None)
+    return bool(end.value.value)
+
+
+async def test_bytes_are_told_to_a_driver_at_once(pair: Pair) -> None:
+    driver, filling = ByHand(pair.stream), _waits(pair.stream)
+    pair.stream.data_received(b"abc")
+    assert driver.asked == [None]
+    pair.stream.data_received(b"def")
+    assert driver.asked == [None]  # once a wait
+    assert _ended(filling)
+    assert pair.stream.buffer == b"abcdef"
+
+
+async def test_a_driver_is_not_asked_while_its_coroutine_is_elsewhere(pair: Pair) -> None:
+    driver = ByHand(pair.stream)
+    pair.stream.data_received(b"abc")
+    assert driver.asked == []
+    with pytest.raises(StopIteration):
+        pair.stream.fill(FOREVER).send(None)  # they are there already
+
+
+async def test_the_end_is_told_to_a_driver(pair: Pair) -> None:
+    driver, filling = ByHand(pair.stream), _waits(pair.stream)
+    pair.other.close()
+    await until(lambda: driver.asked)
+    assert driver.asked == [None]
+    assert not _ended(filling)
+
+
+async def test_a_deadline_and_an_interrupt_are_thrown_by_a_driver(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    driver, filling = ByHand(pair.stream), _waits(pair.stream, loop.time() + 5)
+    pair.deadlines.sweep(loop.time() + 4)
+    assert driver.asked == []
+    pair.deadlines.sweep(loop.time() + 6)
+    (late,) = driver.asked
+    assert isinstance(late, StreamTimeout)
+    with pytest.raises(StreamTimeout):
+        filling.throw(late)
+    filling, reason = _waits(pair.stream), KeyError("reason")
+    pair.stream.interrupt(reason)
+    assert driver.asked == [late, reason]
+    filling.close()
+
+
+async def test_a_fill_that_was_ended_from_outside_wakes_nobody(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    driver, filling = ByHand(pair.stream), _waits(pair.stream, loop.time() + 5)
+    with pytest.raises(asyncio.CancelledError):
+        filling.throw(asyncio.CancelledError())
+    pair.deadlines.sweep(loop.time() + 6)
+    pair.stream.data_received(b"abc")
+    assert driver.asked == []
+
+
+async def test_a_deadline_is_hastened_for_a_driver_too(pair: Pair) -> None:
+    loop = asyncio.get_running_loop()
+    driver, filling = ByHand(pair.stream), _waits(pair.stream)
+    pair.stream.hasten(loop.time() + 5)
+    pair.deadlines.sweep(loop.time() + 6)
+    assert isinstance(driver.asked[0], StreamTimeout)
+    filling.close()
+
+
+async def test_a_coroutine_that_its_driver_gave_to_a_task_waits_as_a_task(pair: Pair) -> None:
+    driver = ByHand(pair.stream)
+    driver.direct = False
+    filling = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    await pair.send(b"abc")
+    assert await filling
+    assert driver.asked == []
