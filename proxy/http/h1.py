@@ -89,7 +89,7 @@ class RequestHeadParser:
         limits: the bounds of one head.
     """
 
-    __slots__ = ("_judged", "_last", "_limits", "_scanned", "_skipped")
+    __slots__ = ("_judged", "_last", "_limits", "_longest", "_scanned", "_skipped")
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
@@ -97,6 +97,7 @@ class RequestHeadParser:
         self._skipped = False  # the empty line that is forgiven has been
         self._judged = False  # the request line has come and passes
         self._last: Remembered | None = None
+        self._longest = min(LONGEST_REMEMBERED, limits.header_bytes)  # of a head that may be compared with it
 
     def parse(self, buffer: bytearray) -> RequestHead | None:
         """Return the next head, or None where more bytes are needed. Its body's framing is decided.
@@ -115,7 +116,7 @@ class RequestHeadParser:
         self._scanned = 0
         self._skipped = self._judged = False
         raw, last = take(buffer, end + 4), self._last
-        if last is not None and len(raw) <= self._limits.header_bytes:
+        if last is not None and len(raw) <= self._longest:
             head = last.repeated(raw, self._limits.target_length)
             if head is not None:
                 return head
@@ -138,6 +139,7 @@ class RequestHeadParser:
             raise Refused(HEADERS_TOO_LARGE, "the head must keep to header_count")
         head = RequestHead(method, target, version, report.spelled())
         request_framing(head)
+        head.block.size = len(raw)
         self._last = remember(raw, head)
         return head
 

@@ -42,9 +42,10 @@ class Block:
         passes_authorization: whether that would pass as well.
         wire: the passing fields as bytes, each with its line's end.
         told: what the room that writes records makes of them.
+        size: bytes of the first such head; all that share a block are short, or there is but one.
     """
 
-    __slots__ = ("forwarded", "passes_authorization", "passing", "told", "wire")
+    __slots__ = ("forwarded", "passes_authorization", "passing", "size", "told", "wire")
 
     def __init__(self) -> None:
         self.passing: Headers | None = None
@@ -52,6 +53,7 @@ class Block:
         self.forwarded: Headers = []
         self.wire: bytes | None = None
         self.told: object = None
+        self.size = 0
 
 
 class Proof:

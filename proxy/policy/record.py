@@ -254,6 +254,9 @@ def _spelled_minute(minutes: int) -> str:
 
 
 _SPELLED = 2048  # bytes of a record, about
+_HELD = (
+    3  # times that a queued request's head is in memory: its fields, as the upstream gets them, as a record tells them
+)
 
 
 class DecisionLog:
@@ -283,7 +286,8 @@ class DecisionLog:
     def write(self, values: Facts) -> None:
         """Queue a record; one that is lost is counted."""
         if self._writer is not None:
-            self._writer.write_later(spell, values, "decision", _SPELLED)
+            size = _SPELLED + _HELD * values.inquiry.head.block.size
+            self._writer.write_later(spell, values, "decision", size)
 
     async def write_through(self, values: Facts) -> None:
         """Return once the record is written. Raise Refused(DECISION_LOG_UNAVAILABLE)."""

@@ -232,6 +232,16 @@ def test_bounds_hold_for_a_head_that_repeats_another() -> None:
     _same_as_fresh(BEARER % (b"/", b"a"), BEARER % (b"/" + b"x" * 63, b"a"), BEARER % (b"/" + b"x" * 64, b"a"))
 
 
+def test_heads_that_share_a_block_are_short_and_its_size_is_that_of_one() -> None:
+    parser = RequestHeadParser(LIMITS)
+    short = parser.parse(bytearray(BEARER % (b"/", b"a")))
+    long = BEARER % (b"/", b"a" * LONGEST_REMEMBERED)
+    other = parser.parse(bytearray(long))
+    assert short is not None and other is not None
+    assert other.block is not short.block  # what is queued of a request is counted by its block's size
+    assert other.block.size == len(long)
+
+
 # --- answers
 
 STATUSES = [
