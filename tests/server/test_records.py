@@ -112,6 +112,22 @@ def test_a_blocked_pipe_loses_records_and_no_request(world: World, tmp_path: Pat
     service.close()
 
 
+def test_a_blocked_pipe_holds_no_more_heads_than_its_queue_may(world: World, tmp_path: Path) -> None:
+    service, place = Upstream(), world.copy_to(tmp_path)
+    reading, writing = os.pipe()
+    blocked = _Blocked(place, config(service.url, routes=OPEN), writing)
+    with blocked as port, Client(("127.0.0.1", port)) as client:
+        grown = []
+        for _ in range(2):
+            for number in range(300):
+                assert client.get("/public/x", "open.example.org", f"X-Long: {number}" + "a" * 50_000).status == 200
+            grown.append(blocked.gateway.memory())
+    assert grown[1] - grown[0] < 12 * 1024 * 1024  # 45 MB, if they were counted by their number alone
+    os.close(reading)
+    os.close(writing)
+    service.close()
+
+
 @pytest.mark.parametrize("sink", ["/dev/full"])
 @pytest.mark.parametrize("required", [False, True])
 def test_a_full_disk_refuses_requests_only_where_their_record_is_required(
