@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from proxy.policy.callgraph import Rules, find_recursion
 from proxy.policy.calls import Calls
@@ -40,39 +40,58 @@ _HTTP: Final = ("attributes", "request", "http")
 _BODY: Final = (("parsed_body",), (*_HTTP, "body"), (*_HTTP, "raw_body"))  # where Envoy's shape would have it
 
 
-def analyse(trees: list[Node], data: Mapping[str, Any], entry_points: Iterable[str]) -> tuple[list[Problem], set[str]]:
+class Analysed(NamedTuple):
+    """What a policy's modules are found to be.
+
+    Args:
+        problems: what is wrong with them, by file and place.
+        undefined: those of the entry points that no rule defines.
+        rules: theirs, or None where they could not be read.
+    """
+
+    problems: list[Problem]
+    undefined: set[str]
+    rules: Rules | None = None
+
+    def problems_with(self, data: Mapping[str, Any]) -> list[Problem]:
+        """Return what is wrong with them beside this data, all of it."""
+        hidden = [] if self.rules is None else list(self.rules.hidden_by(data))
+        return _ordered([*self.problems, *hidden])
+
+
+def analyse(trees: list[Node], entry_points: Iterable[str]) -> Analysed:
     """Return what is wrong with a policy.
 
     Args:
         trees: the syntax trees of all its modules.
-        data: the whole of its data.
         entry_points: rules that decide, such as `ztproxy/authz/decision`.
-
-    Returns:
-        The problems, by file and place, and those of the entry points that no rule defines.
     """
     try:
-        return _Analysis([read_module(tree) for tree in trees], data).run(list(entry_points))
+        return _Analysis([read_module(tree) for tree in trees]).run(list(entry_points))
     except Unreadable as unreadable:
-        return [Problem("policy", 1, 1, f"{unreadable}; the analysis must know every construct; {_OPA}")], set()
+        fault = f"{unreadable}; the analysis must know every construct; {_OPA}"
     except KeyError as missing:
-        return [Problem("policy", 1, 1, f"the syntax tree must have {missing}; its release is unknown")], set()
+        fault = f"the syntax tree must have {missing}; its release is unknown"
     except RecursionError:
-        return [Problem("policy", 1, 1, f"an expression must not nest so deep; {_OPA}")], set()
+        fault = f"an expression must not nest so deep; {_OPA}"
+    return Analysed([Problem("policy", 1, 1, fault)], set())
+
+
+def _ordered(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.rule))
 
 
 class _Analysis:
     """One policy under analysis."""
 
-    def __init__(self, modules: list[Module], data: Mapping[str, Any]) -> None:
+    def __init__(self, modules: list[Module]) -> None:
         self._modules = modules
-        self._data = data
         self._rules = Rules(modules)
         self._modifiers = Modifiers(self._rules)
         self._problems: list[Problem] = []
 
-    def run(self, entry_points: list[str]) -> tuple[list[Problem], set[str]]:
-        self._problems += self._rules.conflicts(self._data)
+    def run(self, entry_points: list[str]) -> Analysed:
+        self._problems += self._rules.conflicts()
         self._problems += self._hidden()
         for module in self._modules:
             self._problems += module.bad_imports
@@ -80,10 +99,7 @@ class _Analysis:
         self._problems += self._modifiers.problems()
         self._problems += find_recursion(self._rules)
         undefined = {point for point in entry_points if not self._rules.defines(tuple(point.split("/")))}
-        ordered = sorted(
-            set(self._problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.rule)
-        )
-        return ordered, undefined
+        return Analysed(_ordered(self._problems), undefined, self._rules)
 
     def _hidden(self) -> Iterator[Problem]:
         """Yield the rules that an import of some file of their package hides in OPA, and not here."""

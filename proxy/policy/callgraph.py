@@ -164,8 +164,8 @@ class Rules:
                 rest += self.following(path)
         return {path for path in found if self.arity(path) is None}
 
-    def conflicts(self, data: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield the rules that clash with each other or with data."""
+    def conflicts(self) -> Iterator[Problem]:
+        """Yield the rules that clash with each other."""
         for rules in self._by_path.values():
             first = rules[0]
             for rule in rules[1:]:
@@ -174,6 +174,10 @@ class Rules:
             defaults = [rule for rule in rules if rule.kind == "default"]
             for rule in defaults[1:]:
                 yield rule.module.problem(rule.span, f"{rule.name} must not have two defaults")
+
+    def hidden_by(self, data: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield the rules that clash with data."""
+        for first, *_ in self._by_path.values():
             if _in_data(data, constant_part(first)):
                 yield first.module.problem(first.span, f"{first.name} must not be both a rule and data")
 

@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import regorus
@@ -21,7 +22,7 @@ from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
 from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_TOO_SLOW, Refused
 from proxy.policy import builtins
-from proxy.policy.analysis import analyse
+from proxy.policy.analysis import Analysed, analyse
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry
 from proxy.policy.reads import Reader, Reads, unknown_reads
@@ -207,7 +208,8 @@ def build_embedded(
     deadline = config.policy.deadline
     if isinstance(previous, EmbeddedEngine) and (previous.revision, previous.deadline) == (revision, deadline):
         return previous, []
-    return EmbeddedEngine(engine, revision, deadline, Reader(json.loads(engine.get_ast_as_json())).reads), []
+    _, reader = _understood(tuple(sources.modules), tuple(entry_points))
+    return EmbeddedEngine(engine, revision, deadline, reader.reads), []
 
 
 def compile_policy(
@@ -225,14 +227,29 @@ def compile_policy(
     if faults:
         return None, faults, set()
     try:
-        trees = json.loads(engine.get_ast_as_json())
+        analysed, _ = _understood(tuple(modules), tuple(entry_points))
     except RecursionError:
         return None, ["an expression of the policy must not have so many parts"], set()
-    problems, undefined = analyse(trees, data, entry_points)
-    faults = [str(problem) for problem in problems]
+    faults = [str(problem) for problem in analysed.problems_with(data)]
     if not faults and (fault := _load_fault(engine.add_data, data) or _probe_fault(engine)):
         faults = [fault]
-    return (None if faults else engine), faults, undefined
+    return (None if faults else engine), faults, set(analysed.undefined)
+
+
+@lru_cache(maxsize=4)
+def _understood(modules: tuple[Module, ...], entry_points: tuple[str, ...]) -> tuple[Analysed, Reader]:
+    """Return what is wrong with modules that load, and what reads them.
+
+    Most reloads change data alone, and this is most of what a reload takes the event loop.
+
+    Raises:
+        RecursionError: an expression has too many parts.
+    """
+    engine = new_engine()
+    for module in modules:
+        engine.add_policy(module.name, module.text)
+    trees = json.loads(engine.get_ast_as_json())
+    return analyse(trees, entry_points), Reader(trees)
 
 
 def _load_fault(add: Any, *what: object) -> str | None:
