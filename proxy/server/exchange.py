@@ -84,8 +84,7 @@ class Exchange:
 
     async def serve(self, head: RequestHead | Refused) -> bool:
         """Answer one request; return whether the connection can carry another."""
-        runtime = self.connection.runtime
-        runtime.in_flight += 1
+        (runtime := self.connection.runtime).in_flight += 1
         try:
             await self._answer(head)
         except Refused as refused:
@@ -310,10 +309,11 @@ class Exchange:
         connection.runtime.metrics.observe_exchange(name, method, self.outcome.status, duration)
         if self._snapshot.access is None:
             return
+        facts = self._repeat.facts if self._repeat is not None else self._facts()
         values = (
             self._started,
             self._request_id,
-            self._repeat.facts if self._repeat is not None else self._facts(),
+            facts,
             outcome.status,
             outcome.code,
             outcome.detail,
@@ -324,7 +324,7 @@ class Exchange:
             outcome.bytes_out,
             duration,
         )
-        self._snapshot.access.write_later(access_line, values, "access", ACCESS_BYTES)
+        self._snapshot.access.write_later(access_line, values, "access", ACCESS_BYTES + len(facts))
 
     def _facts(self) -> str:
         """Return what the access record says of the request."""

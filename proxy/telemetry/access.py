@@ -52,7 +52,7 @@ def timestamp(seconds: float) -> str:
     return f"{_second(whole)}.{micros - whole * 1_000_000:06d}Z"
 
 
-ACCESS_BYTES = 1024  # of an access record, about
+ACCESS_BYTES = 512  # of an access record beside its facts, about
 
 
 def access_line(
