@@ -113,7 +113,7 @@ def test_an_upload_waits_for_a_slow_upstream(
             pass
         go.wait(PATIENCE)
         received.append(_count(reader, chunked))
-        sock.sendall(ok())
+        sock.sendall(ok(connection="close"))  # as it does: nobody may reuse it
 
     service.script = slow
     peak = Peak(front)

@@ -251,7 +251,8 @@ def test_an_answer_that_its_client_takes_slowly_is_whole(front: Gateway, service
         client.send(GET % b"3")
         service.go.release()
         assert client.answer().body == b"third"
-    assert [r["bytes_out"] for r in front.of_type("access")][1:2] == [len(body)]
+    records = wait_for(lambda: front.of_type("access")[1:2], "the record")
+    assert [record["bytes_out"] for record in records] == [len(body)]
 
 
 def test_a_client_that_leaves_a_big_answer_is_recorded_once(front: Gateway, service: Service) -> None:
