@@ -127,7 +127,7 @@ _ASCII_SEGMENT = tuple((pattern, rule) for pattern, rule in _SEGMENT if rule.nam
 # What needs no rule: segments of unreserved characters and sub-delims without `;`, none of them a dot segment.
 _PLAIN_PATH = re.compile(rb"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9\-._~!$&'()*+,=:@]+)+/?|/", re.ASCII)
 _PLAIN_QUERY = re.compile(rb'[!-"$-~]*', re.ASCII)
-_LONGEST_REMEMBERED = 512  # targets come from clients: a memory of long ones would be theirs to fill
+_LONGEST_REMEMBERED = 256  # targets come from clients: a memory of long ones would be theirs to fill
 _ABSOLUTE = re.compile(rb"([A-Za-z]+)://([^/?]*)(.*)", re.ASCII | re.DOTALL)
 _ENCODED_SLASH = re.compile("%2[Ff]", re.ASCII)
 _PORTS = {b"http": 80, b"https": 443}
@@ -176,7 +176,7 @@ def _read_plain_target(host: bytes, target: bytes) -> Target | None:
     return Target(name, port, path, query if question else None, segments)
 
 
-_remembered_target = lru_cache(maxsize=8192)(_read_plain_target)
+_remembered_target = lru_cache(maxsize=16384)(_read_plain_target)
 
 
 def _judge_target(method: bytes, target: bytes, hosts: list[bytes], version: tuple[int, int]) -> Target:
