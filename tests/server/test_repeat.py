@@ -217,3 +217,41 @@ def test_workloads_and_their_users_are_told_apart_on_their_connections(
                 assert client.get("/x", WIKI, token).status == 200
     peers = [edge.access(request.values("x-request-id")[0])["peer"] for request in upstream.requests]
     assert peers == [{"id": LAPTOP}, {"id": WEB}, None] * 3
+
+
+POLICY = """
+package test
+decision := {"allow": true, "headers": {"x-team": "blue"}, "request_headers_to_remove": ["x-old"],
+    "response_headers_to_add": {"x-policy": "seen"}} if input.request.path == "/edited"
+decision := {"allow": true, "require": {"max_age": 2}} if input.request.path == "/x"
+decision := {"allow": true} if input.request.path == "/plain"
+"""
+
+
+@pytest.fixture
+def ruled(place: Path, service: Upstream) -> Iterator[Gateway]:
+    (place / "policy.rego").write_text(POLICY)
+    routes = f"  - {{name: own, host: {WIKI}, upstream: wiki}}\n"
+    extra = "policy: {path: policy.rego, decision: test/decision}"
+    with gateway(place, config(service.url, routes=routes, extra=extra)) as running:
+        yield running
+
+
+def test_what_policy_edits_is_edited_in_every_repeat_and_in_no_other_request(
+    ruled: Gateway, world: World, service: Upstream
+) -> None:
+    token, paths = world.bearer("ana"), ["/plain", "/plain", "/plain", *["/edited"] * 4, "/plain", "/plain", "/edited"]
+    with Client(ruled.address("edge"), world.client()) as client:
+        answers = [client.get(path, WIKI, token, "X-Old: 1").get("x-policy") for path in paths]
+    assert answers == ["seen" if path == "/edited" else None for path in paths]
+    for path, request in zip(paths, service.requests, strict=True):
+        fields = (request.values("x-team"), request.values("x-old"))
+        assert fields == ((["blue"], []) if path == "/edited" else ([], ["1"]))
+
+
+def test_a_sign_in_that_grows_old_between_repeats_is_asked_for_again(ruled: Gateway, world: World) -> None:
+    token = world.bearer("ana", auth_time=int(time.time()))
+    with Client(ruled.address("edge"), world.client()) as client:
+        assert client.get("/x", WIKI, token).status == 200
+        _until_refused(client, token)
+        assert client.get("/x", WIKI, token).code == "step_up_required"
