@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ LEAF = forge(ROOT, uris=["spiffe://example.org/web"])
 
 
 def load(
-    directory: Path, contents: dict[str, bytes], trust_domain: str = "example.org"
+    directory: Path, contents: dict[str, bytes], trust_domain: str = "example.org", now: float = NOW.timestamp()
 ) -> tuple[TrustBundles, list[Mistake]]:
     """Load bundles out of files with these contents, one for each trust domain."""
     files = {}
@@ -32,7 +33,7 @@ def load(
         files[name] = directory / f"{index}.pem"
         files[name].write_bytes(content)
     identity = Identity.model_validate({"trust_bundles": files})
-    return load_bundles(identity, trust_domain, NOW.timestamp())
+    return load_bundles(identity, trust_domain, now)
 
 
 def pem(*certificates: Forged) -> bytes:
@@ -73,7 +74,8 @@ def test_bundles_of_the_same_roots_are_equal(tmp_path: Path) -> None:
 
 
 def test_the_development_authority_makes_a_bundle(tmp_path: Path) -> None:
-    bundles, mistakes = load(tmp_path, {"example.org": Authority.create("example.org").bundle_pem})
+    made = Authority.create("example.org").bundle_pem
+    bundles, mistakes = load(tmp_path, {"example.org": made}, now=time.time())  # not `NOW`, of when tests were collected
     assert (list(bundles), mistakes) == (["example.org"], [])
 
 
