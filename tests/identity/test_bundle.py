@@ -75,7 +75,8 @@ def test_bundles_of_the_same_roots_are_equal(tmp_path: Path) -> None:
 
 def test_the_development_authority_makes_a_bundle(tmp_path: Path) -> None:
     made = Authority.create("example.org").bundle_pem
-    bundles, mistakes = load(tmp_path, {"example.org": made}, now=time.time())  # not `NOW`, of when tests were collected
+    # Not `NOW`, which is when tests were collected.
+    bundles, mistakes = load(tmp_path, {"example.org": made}, now=time.time())
     assert (list(bundles), mistakes) == (["example.org"], [])
 
 
