@@ -200,8 +200,7 @@ class Table:
             ),
             Stage(
                 "route",
-                best(lambda _: standing.router.route_of(inquiry.target)),
-                best(standing.router.route_of, self.target),
+                best(lambda _: standing.router.match(inquiry.target.host, inquiry.target.segments)),
             ),
             Stage(
                 "authenticate",

@@ -129,7 +129,6 @@ class Target:
         query: the raw query without `?`, or None where there is none.
         segments: the path's segments decoded once; `/` is `("",)`, `/a/` is `("a", "")`, `*` is `()`.
         encoded_slash: a segment holds `%2F`, which is kept as those three characters in `segments`.
-        found: what was found for it, and in which table.
         told: what the room that writes records makes of it.
     """
 
@@ -139,7 +138,6 @@ class Target:
     query: bytes | None
     segments: tuple[str, ...] = field(default=())
     encoded_slash: bool = False
-    found: tuple[object, object] | None = field(default=None, compare=False, repr=False)
     told: object = field(default=None, compare=False, repr=False)
 
     @property

@@ -170,7 +170,7 @@ class Exchange:
             if not connection.standing.router.knows(target.host):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target
-        route = self._route = connection.standing.router.route_of(target)
+        route = self._route = connection.standing.router.match(target.host, target.segments)
         if route is None:
             raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host and path")
         if target.encoded_slash and route.config.encoded_slashes == "refuse":

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
 
 from proxy.config import schema
-from proxy.http.message import Headers, Target
+from proxy.http.message import Headers
 from proxy.http.target import compile_path
 from proxy.upstream.cluster import Cluster
 
@@ -118,13 +117,6 @@ class Router:
         for route in routes:
             for host in route.config.host:
                 self._node(host.lower()).add(route.config.path, route)
-
-    def route_of(self, target: Target) -> Route | None:
-        """Return the route of a target, or None; a target that comes again was found before."""
-        found = target.found
-        if found is None or found[0] is not self:
-            found = target.found = self, self.match(target.host, target.segments)
-        return cast("Route | None", found[1])
 
     def match(self, host: str, segments: tuple[str, ...]) -> Route | None:
         """Return the route of a normalised host and decoded path segments, or None."""
