@@ -5,8 +5,10 @@ Whoever binds and whoever serves compute it for themselves, and must find the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from proxy.telemetry.sink import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,14 @@ def moves(old: Iterable[Place], new: Iterable[Place]) -> Moves:
     }
     arriving = tuple(place.name for place in wanted if place.name not in kept and place.name not in moving)
     return Moves(kept, moving, arriving, tuple(leaving.values()))
+
+
+def tell_fresh(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Tell a person of listeners that serve at an address since now; return whether there are any."""
+    fresh = {name: address for name, address in now.items() if before.get(name) != address}
+    for name, address in fresh.items():
+        tell(f"listening on {address} ({name})")
+    return bool(fresh)
 
 
 def _is_same(old: Place | None, new: Place) -> bool:

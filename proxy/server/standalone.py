@@ -10,6 +10,7 @@ from pathlib import Path
 from proxy.config import schema
 from proxy.config.address import parse_address
 from proxy.server.admin import Admin
+from proxy.server.moves import tell_fresh
 from proxy.server.reload import Reloader
 from proxy.server.runtime import Runtime
 from proxy.server.snapshot import Snapshot
@@ -91,10 +92,7 @@ class Standalone:
         before = self._worker.addresses
         self._worker.adopt(snapshot, sockets)
         addresses = self._worker.addresses
-        fresh = {name: address for name, address in addresses.items() if before.get(name) != address}
-        for name, address in fresh.items():
-            tell(f"listening on {address} ({name})")
-        if fresh:
+        if tell_fresh(before, addresses):
             controls = {name: admin.address for name, admin in self._controls.items()}
             self._runtime.observe("listening", {"listeners": addresses, **controls})
 

@@ -17,6 +17,7 @@ from proxy.config.address import parse_address
 from proxy.server.admin import Admin
 from proxy.server.children import Child, Children
 from proxy.server.generation import Disagreement, Generation, Proposal, Watch, close, discard, propose
+from proxy.server.moves import tell_fresh
 from proxy.server.sockets import ListeningSocket
 from proxy.server.tasks import Tasks
 from proxy.server.watch import WATCH_SECONDS, Prints
@@ -193,10 +194,7 @@ class Supervisor:
         self._ended.keep_routes(proposal.routes)
         self._writers.reopen()
         addresses = self._generation.addresses
-        fresh = {name: address for name, address in addresses.items() if before.get(name) != address}
-        for name, address in fresh.items():
-            tell(f"listening on {address} ({name})")
-        if fresh:
+        if tell_fresh(before, addresses):
             controls = {name: admin.address for name, admin in self._controls.items()}
             self._observe("listening", {"listeners": addresses, **controls, "workers": self._count})
 
