@@ -153,7 +153,8 @@ class Authorizer:
         case = _Case(inquiry, "")
         case.source = "preflight"
         try:
-            told_headers(inquiry), told_target(inquiry.target)
+            told_headers(inquiry)
+            told_target(inquiry.target)
         except Refused as refused:
             raise self._close(case, refused) from None
         case.result = told_result({"allow": True, "reasons": list(_PREFLIGHT.reasons)})

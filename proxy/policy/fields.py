@@ -16,6 +16,7 @@ from typing import Any, Final
 from proxy.http.message import BodyKind, Headers
 from proxy.policy import input as whole
 from proxy.policy.input import Inquiry
+from proxy.telemetry.access import timestamp
 
 Make = Callable[[Inquiry], Any]
 
@@ -198,7 +199,7 @@ _AUTHORITY: Final = _value("target.authority")
 _PROTOCOL: Final = _value(lambda inquiry: whole.protocol(inquiry.head))
 _SCHEME: Final = _value("scheme")
 _ID: Final = _value("request_id", is_sure=False)
-_NOW: Final = _value(lambda inquiry: whole.rfc3339(inquiry.time))
+_NOW: Final = _value(lambda inquiry: timestamp(inquiry.time))
 _BODY: Final = Field(_has_body, lambda inquiry: "" if _has_body(inquiry) else None, is_sure=True)
 _ADDRESS: Final = _value(lambda inquiry: whole.plain_address(inquiry.source))
 _PORT: Final = Field(attrgetter("source_port"), lambda inquiry: str(inquiry.source_port), is_sure=True)

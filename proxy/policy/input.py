@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
@@ -19,13 +18,9 @@ from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
 from proxy.identity.principal import CertificateFacts, Peer, Principal
 from proxy.policy.scalars import check_input
+from proxy.telemetry.access import timestamp
 
 SCHEMA: Final = "ztproxy/1"
-
-# The keys of Envoy's shape; all others are our own.
-ENVOY_KEYS: Final = frozenset(
-    {"attributes", "parsed_path", "parsed_query", "source_principal", "truncated_body", "version"}
-)
 
 # What no two requests share: a decision that reads one of these is made for one request alone.
 UNIQUE: Final = (
@@ -135,7 +130,7 @@ def own_shape(inquiry: Inquiry) -> dict[str, Any]:
             "client_certificate": None if peer is None else certificate_document(peer.certificate),
         },
         "source": {"address": plain_address(inquiry.source), "port": inquiry.source_port},
-        "time": {"now": rfc3339(inquiry.time), "unix_ns": unix_ns(inquiry.time), **minute_document(inquiry.time)},
+        "time": {"now": timestamp(inquiry.time), "unix_ns": unix_ns(inquiry.time), **minute_document(inquiry.time)},
     }
 
 
@@ -298,14 +293,3 @@ def _minute(minutes: int) -> dict[str, Any]:
         "hour": minutes // 60 % 24,
         "weekday": _WEEKDAYS[minutes // 1440 % 7],
     }
-
-
-@lru_cache(maxsize=16)
-def _to_the_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def rfc3339(time: float) -> str:
-    """Return POSIX seconds as RFC 3339 has it, in UTC, to the microsecond."""
-    micros = int(time * 1_000_000)
-    return f"{_to_the_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"

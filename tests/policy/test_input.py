@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import CHUNKED, RequestHead
-from proxy.policy.input import ENVOY_KEYS, build_input, envoy_shape, own_shape, plain_address, rfc3339
+from proxy.policy.input import build_input, envoy_shape, own_shape, plain_address
 from tests.policy.inquiries import ANA, NOON, ask, workload
 
 RUNNER = workload("spiffe://example.org/ns/ci/sa/runner")
@@ -127,7 +127,9 @@ def test_the_shape_of_envoy_can_be_made_again_of_a_recorded_input() -> None:
     document = build_input(ask("GET", "/a/b?c=d", principal=ANA, peer=RUNNER))
     own = own_shape(ask("GET", "/a/b?c=d", principal=ANA, peer=RUNNER))
     assert document == own | envoy_shape(own)
-    assert envoy_shape(own).keys() == ENVOY_KEYS
+    assert envoy_shape(own).keys() == {
+        "attributes", "parsed_path", "parsed_query", "source_principal", "truncated_body", "version",
+    }  # fmt: skip
 
 
 def test_an_anonymous_request_on_a_plain_listener_has_no_peer_and_no_tls() -> None:
@@ -247,4 +249,4 @@ def test_an_address_has_one_spelling(text: str, plain: str) -> None:
     [(0.0, "1970-01-01T00:00:00.000000Z"), (NOON, "2024-11-24T11:19:00.250000Z"), (1e9, "2001-09-09T01:46:40.000000Z")],
 )
 def test_time_is_written_in_utc_to_the_microsecond(seconds: float, text: str) -> None:
-    assert rfc3339(seconds) == text
+    assert own_shape(ask(time=seconds))["time"]["now"] == text
