@@ -27,7 +27,7 @@ from proxy.http.body import take
 from proxy.http.framing import request_framing, response_framing
 from proxy.http.headers import SPELLED
 from proxy.http.message import Headers, RequestHead, ResponseHead
-from proxy.http.remembered import LONGEST_REMEMBERED, Remembered, remember
+from proxy.http.remembered import LONGEST_REMEMBERED, Common, remember
 
 # The registered methods that llhttp reads. TRACE is not among them: it echoes credentials (RFC 9110 section 9.3.8).
 METHODS = frozenset(
@@ -87,16 +87,18 @@ class RequestHeadParser:
 
     Args:
         limits: the bounds of one head.
+        common: what connections with the same limits begin with.
     """
 
-    __slots__ = ("_judged", "_last", "_limits", "_longest", "_scanned", "_skipped")
+    __slots__ = ("_common", "_judged", "_last", "_limits", "_longest", "_scanned", "_skipped")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, common: Common | None = None) -> None:
         self._limits = limits
+        self._common = common
         self._scanned = 0  # bytes of the buffer in which no head ends
         self._skipped = False  # the empty line that is forgiven has been
         self._judged = False  # the request line has come and passes
-        self._last: Remembered | None = None
+        self._last = common.last if common is not None else None
         self._longest = min(LONGEST_REMEMBERED, limits.header_bytes)  # of a head that may be compared with it
 
     def parse(self, buffer: bytearray) -> RequestHead | None:
@@ -141,6 +143,8 @@ class RequestHeadParser:
         request_framing(head)
         head.block.size = len(raw)
         self._last = remember(raw, head)
+        if self._common is not None and self._last is not None:
+            self._common.note(self._last)
         return head
 
     def _request_line(self, raw: bytes) -> tuple[bytes, bytes, tuple[int, int]]:

@@ -16,6 +16,26 @@ _AUTHORIZATION = b"\r\nauthorization:"
 _FIELD_CONTENT = bytes(range(0x20, 0x7F))
 
 
+_CREDENTIALS = frozenset({b"authorization", b"proxy-authorization", b"cookie"})
+
+
+class Common:
+    """The last head of all connections that carries no credential: a new client mostly says what others have said.
+
+    It is compared byte for byte as a connection's own last head is; what may prove somebody stays with its connection.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last: Remembered | None = None
+
+    def note(self, last: Remembered) -> None:
+        """Keep a head for connections to come, unless it carries what may be a credential."""
+        if not any(name in _CREDENTIALS for name, _ in last.headers):
+            self.last = last
+
+
 class Remembered:
     """A head without a body, cut at its credential: the next one differs in its target, and now and then in that.
 

@@ -105,7 +105,8 @@ class Connection(Stream):
 
         # Requests in their order.
         limits = runtime.snapshot.config.limits
-        self._parser = RequestHeadParser(HeadLimits(limits.header_bytes, limits.header_count, limits.target_length))
+        bounds = HeadLimits(limits.header_bytes, limits.header_count, limits.target_length)
+        self._parser = RequestHeadParser(bounds, runtime.snapshot.heads)
         self._left = limits.requests_per_connection
         self._idle = limits.idle
         self._resting = False  # the task waits for the first byte of a head

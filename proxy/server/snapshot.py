@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proxy.config import Mistake
 from proxy.config.load import File
 from proxy.config.schema import Config, Listener
+from proxy.http.remembered import Common
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.bundle import TrustBundles, load_bundles
 from proxy.identity.issuers import Issuers, build_issuers
@@ -44,6 +45,7 @@ class Snapshot:
     listeners: Mapping[str, Listener]
     routers: Mapping[str, Router]  # by listener
     access: Writer | None
+    heads: Common = field(default_factory=Common)  # what connections under its limits have said
 
 
 # What is settled once, at the start: sockets that are opened then, and how many processes there are.

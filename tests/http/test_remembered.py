@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.errors import Refused
 from proxy.http.h1 import HeadLimits, RequestHeadParser, ResponseHeadParser
 from proxy.http.message import RequestHead
-from proxy.http.remembered import LONGEST_REMEMBERED
+from proxy.http.remembered import LONGEST_REMEMBERED, Common
 from proxy.http.target import parse_target
 
 LIMITS = HeadLimits(header_bytes=8192, header_count=8, target_length=64)
@@ -152,6 +152,32 @@ def pairs(draw: st.DrawFn) -> tuple[bytes, bytes]:
 @settings(max_examples=1500, deadline=None)
 def test_the_second_head_is_what_a_fresh_parser_makes_of_it(heads: tuple[bytes, bytes]) -> None:
     _same_as_fresh(*heads)
+
+
+@given(pairs())
+@settings(max_examples=500, deadline=None)
+def test_another_connections_head_is_what_a_fresh_parser_makes_of_it(heads: tuple[bytes, bytes]) -> None:
+    common = Common()
+    for raw in heads:
+        assert _made(RequestHeadParser(LIMITS, common), raw) == _made(RequestHeadParser(LIMITS), raw)
+
+
+@pytest.mark.parametrize(
+    ("field", "shared"),
+    [
+        (b"", True),
+        (b"X: y\r\n", True),
+        (b"Authorization: Bearer a\r\n", False),
+        (b"Proxy-Authorization: Bearer a\r\n", False),
+        (b"Cookie: a=b\r\n", False),
+    ],
+)
+def test_a_head_is_shared_by_connections_unless_it_carries_a_credential(field: bytes, shared: bool) -> None:
+    raw, common = b"GET / HTTP/1.1\r\n" + HOST + field + b"\r\n", Common()
+    first, second = (RequestHeadParser(LIMITS, common).parse(bytearray(raw)) for _ in range(2))
+    assert first is not None and second is not None
+    assert (first.block is second.block) is shared
+    assert first.headers == second.headers
 
 
 @pytest.mark.parametrize("name", [b"Authorization: ", b"authorization:", b"X: Bearer a\r\nAUTHORIZATION:  "])

@@ -21,6 +21,7 @@ import pytest_asyncio
 
 from proxy.config.limits import Limits
 from proxy.http.message import RequestHead
+from proxy.http.remembered import Common
 from proxy.server import connection as module
 from proxy.server.connection import Connection
 from proxy.server.runtime import Runtime
@@ -334,7 +335,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(module, "Exchange", Stepped)
     runtime, tasks = Runtime(recording=False), Tasks()
     limits = Limits.model_validate({"idle": "50s", "request_head": "5s"})
-    snapshot: Any = types.SimpleNamespace(config=types.SimpleNamespace(limits=limits))
+    snapshot: Any = types.SimpleNamespace(config=types.SimpleNamespace(limits=limits), heads=Common())
     runtime.snapshot = snapshot
     listener: Any = types.SimpleNamespace(name="plain")
     ours, client = socket.socketpair()
