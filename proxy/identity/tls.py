@@ -15,7 +15,6 @@ import ssl
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from proxy.config import Mistake
 from proxy.config.mistake import Location
@@ -34,18 +33,22 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 # Reads server names. It holds no certificate: the handshake is ended before one would be needed.
 _READER = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-# The name that each client asked for, for as long as its TLS object lives; the library tells it once and keeps none.
-_REQUESTED: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+
+
+class _Named(ssl.SSLObject):
+    """A TLS connection that keeps the name which its client asked for; the library tells it once and keeps none."""
+
+    requested: str | None = None
 
 
 def _note_name(ssl_object: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-    if name is not None:
-        _REQUESTED[ssl_object] = name
+    if isinstance(ssl_object, _Named):
+        ssl_object.requested = name
 
 
 def requested_name(ssl_object: ssl.SSLObject) -> str | None:
     """Return the server name (SNI) that the client asked for, or None."""
-    return _REQUESTED.get(ssl_object)
+    return ssl_object.requested if isinstance(ssl_object, _Named) else None
 
 
 class Incomplete(Exception):  # noqa: N818 - no error: more bytes are to come
@@ -89,6 +92,7 @@ class _Served:
         context.set_alpn_protocols(_PROTOCOLS)
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
         self._pair.load_into(context)
+        context.sslobject_class = _Named
         context.sni_callback = _note_name
         context.verify_mode = _VERIFY[self.setting]
         if self.setting != "none":

@@ -13,11 +13,10 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from proxy.config import schema
 from proxy.identity import tls as server_tls
-from proxy.identity.tls import ServerTLS
 from proxy.server.connection import Connection
 from proxy.server.proxy_protocol import LONGEST, Incomplete, parse_proxy_header
 from proxy.server.runtime import Runtime
@@ -43,6 +42,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self._runtime = runtime
         self._socket = sock
+        self._is_unix = sock.socket.family == socket.AF_UNIX
         self._minded: list[ListeningSocket] = []
         self._tasks = Tasks()
         self._accepting = False
@@ -156,7 +156,7 @@ class Listener:
             return False
         sock.setblocking(False)
         self._open += 1
-        remote = (address[0], address[1]) if sock.family != socket.AF_UNIX else ("", 0)
+        remote = ("", 0) if self._is_unix else (address[0], address[1])
         self._tasks.spawn(self._serve(sock, remote), f"connection from {remote[0]}")
         return True
 
@@ -164,10 +164,14 @@ class Listener:
         gauge = self._runtime.metrics.connections.of(self.config.name)
         gauge.inc()
         try:
-            async with asyncio.timeout(self._runtime.snapshot.config.limits.handshake):
-                remote = await self._real_remote(sock, remote)
-            with self._counted(remote[0]):
+            if self.config.proxy_protocol is not None:
+                async with asyncio.timeout(self._runtime.snapshot.config.limits.handshake):
+                    remote = await self._real_remote(sock, remote)
+            self._count(remote[0])
+            try:
                 await self._serve_counted(sock, remote)
+            finally:
+                self._uncount(remote[0])
         except (OSError, ValueError) as error:
             self._failed(error, remote, None)
         finally:
@@ -187,51 +191,51 @@ class Listener:
         finally:
             self.connections.discard(connection)
 
-    @contextmanager
-    def _counted(self, address: str) -> Iterator[None]:
+    def _count(self, address: str) -> None:
         """Count a client's address, the one that the PROXY protocol tells. Raise ConnectionAbortedError when full."""
         bound = self._runtime.snapshot.config.limits.connections_per_address
         if address and self._per_address[address] >= bound:
             raise ConnectionAbortedError(f"more than {bound} connections from one address")
         self._per_address[address] += 1
-        try:
-            yield
-        finally:
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
+
+    def _uncount(self, address: str) -> None:
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
 
     # --- before the first request
 
     async def _establish(self, sock: socket.socket, remote: tuple[str, int]) -> Connection | None:
         """Take over the socket, by a TLS handshake where the listener has one; return None when that fails."""
         if self.config.tls is None:
-            return await self._connect(sock, remote, None, None)
+            connection = Connection(self._runtime, self.config, self._tasks, remote)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
+            return connection
         snapshot = self._runtime.snapshot
         server_name: str | None = None
         try:
-            async with asyncio.timeout(snapshot.config.limits.handshake):
-                tls = snapshot.server_tls.get(self.config.name)
-                if tls is None:
-                    raise ConnectionAbortedError("listener is no longer configured")
-                if tls.needs_server_name:
-                    server_name = await self._peek_server_name(sock)
-                return await self._connect(sock, remote, tls, server_name)
+            tls, wait = snapshot.server_tls.get(self.config.name), snapshot.config.limits.handshake
+            if tls is None:
+                raise ConnectionAbortedError("listener is no longer configured")
+            if not tls.needs_server_name:
+                return await self._shake_hands(sock, remote, tls.context_for(None), wait)
+            async with asyncio.timeout(wait):
+                server_name = await self._peek_server_name(sock)
+                return await self._shake_hands(sock, remote, tls.context_for(server_name), wait)
         except (OSError, ValueError) as error:
             self._failed(error, remote, server_name)
             return None
 
-    async def _connect(
-        self, sock: socket.socket, remote: tuple[str, int], tls: ServerTLS | None, server_name: str | None
+    async def _shake_hands(
+        self, sock: socket.socket, remote: tuple[str, int], context: ssl.SSLContext, wait: float
     ) -> Connection:
-        loop = asyncio.get_running_loop()
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = tls.context_for(server_name) if tls is not None else None
         connection = Connection(self._runtime, self.config, self._tasks, remote)
-        await loop.connect_accepted_socket(lambda: connection, sock, ssl=context)
-        if tls is not None:
-            self._handshake("ok")
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=wait)
+        except ConnectionAbortedError:  # so the loop calls its own end of a handshake
+            raise TimeoutError from None
+        self._handshake("ok")
         return connection
 
     async def _real_remote(self, sock: socket.socket, remote: tuple[str, int]) -> tuple[str, int]:

@@ -88,7 +88,9 @@ class Metrics:
             "ztproxy_http_requests_in_flight", "Requests that are being answered now.", registry=registry
         )
         self.connections = gauge("connections", "Open downstream connections.", "listener")
-        self.tls_handshakes = counter("tls_handshakes", "TLS handshakes by how they ended.", "listener", "result")
+        self.tls_handshakes = Counts(
+            "tls_handshakes", "TLS handshakes by how they ended.", "listener", "result", registry=registry
+        )
         self.decisions = Counts(
             "decisions",
             "Policy decisions by result and by who made them.",
