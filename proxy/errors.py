@@ -142,6 +142,7 @@ ROUTE_NOT_FOUND = _row("route_not_found", 404, _DOWN, "There is nothing here.", 
 MISDIRECTED = _row(
     "misdirected", 421, _DOWN, "This host is not served on this connection.", "http_request_error", closes=True
 )
+GATEWAY_UNKNOWN = _row("gateway_unknown", 403, _DOWN, "Only a configured gateway may ask here.", "http_request_denied")
 
 # Who is calling. 401: prove who you are. 403: proven, or provable by a certificate alone, and not permitted.
 CREDENTIALS_MISSING = _row("credentials_missing", 401, _DOWN, "Sign in to continue.", "http_request_denied")
@@ -185,6 +186,28 @@ POLICY_PANICKED = _row(
 )
 DECISION_LOG_UNAVAILABLE = _row(
     "decision_log_unavailable", 503, _IN, "Access could not be recorded.", "proxy_internal_error", retry_after=5
+)
+
+# The portal: signing in and out.
+SIGN_IN_EXPIRED = _row(
+    "sign_in_expired", 400, _DOWN, "This sign-in has expired, or was begun in another browser.", "http_request_denied"
+)
+SIGN_IN_REFUSED = _row("sign_in_refused", 403, _DOWN, "The sign-in was not accepted.", "http_request_denied")
+SIGN_IN_REPEATED = _row(
+    "sign_in_repeated", 403, _DOWN, "Signing in again and again does not open this.", "http_request_denied"
+)
+SIGN_IN_UNAVAILABLE = _row(
+    "sign_in_unavailable",
+    503,
+    _UP,
+    "Sign-in is unavailable for the moment.",
+    "proxy_internal_response",
+    retry_after=5,
+)
+FORM_REFUSED = _row("form_refused", 403, _DOWN, "This form is no longer valid.", "http_request_denied")
+METHOD_REFUSED = _row("method_refused", 405, _DOWN, "This cannot be done here.", "http_request_error")
+LOGOUT_TOKEN_REFUSED = _row(
+    "logout_token_refused", 400, _DOWN, "The logout token is not accepted.", "http_request_denied"
 )
 
 # Too many at once.
