@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from proxy.config.limits import Limits, Workers
+from proxy.config.section import Section
 from proxy.config.units import Duration, Wait
 from proxy.config.values import (
     CIDR,
@@ -45,12 +46,6 @@ from proxy.config.values import (
 )
 
 __all__ = ["CIDR", "ClaimValue", "Config", "Network"]
-
-
-class Section(BaseModel):
-    """What every section shares: unknown keys are mistakes, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 ClientCertificates = Literal["none", "optional", "required"]
