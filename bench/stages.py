@@ -45,7 +45,7 @@ from proxy.policy.input import Inquiry  # noqa: E402
 from proxy.policy.record import Facts, Spelling, spell, told_result  # noqa: E402
 from proxy.server.connection import Connection  # noqa: E402
 from proxy.server.runtime import Runtime  # noqa: E402
-from proxy.server.snapshot import Snapshot, compile_file  # noqa: E402
+from proxy.server.snapshot import Snapshot, at_once, compile_file  # noqa: E402
 from proxy.server.tasks import Tasks  # noqa: E402
 from proxy.server.told import identified, passing, traced  # noqa: E402
 from proxy.telemetry.access import access_facts, access_line  # noqa: E402
@@ -286,7 +286,7 @@ async def run(place: Path) -> list[Stage]:
     file = place / "ztproxy.yaml"
     file.write_text(text, encoding="utf-8")
     runtime = Runtime()
-    snapshot, _ = compile_file(read(file), None, runtime)
+    snapshot, _ = at_once(compile_file(read(file), None, runtime))
     assert snapshot is not None
     runtime.snapshot = snapshot
     keys = [asyncio.ensure_future(source.run()) for source in snapshot.issuers.sources.values()]

@@ -12,7 +12,7 @@ from proxy.config.load import File, has_errors, read, render
 from proxy.policy.engine import entry_points
 from proxy.policy.reads import Reads
 from proxy.server.runtime import Runtime
-from proxy.server.snapshot import Snapshot, compile_file
+from proxy.server.snapshot import Snapshot, at_once, compile_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Findings:
 
 def find(path: Path) -> Findings:
     """Read a config and let every room look at its section, as `run` does; no log is opened for it."""
-    snapshot, file = compile_file(read(path), None, Runtime(recording=False))
+    snapshot, file = at_once(compile_file(read(path), None, Runtime(recording=False)))
     if file.config is not None:
         file = file.with_mistakes(asyncio.run(unreachable(file.config)))
     return Findings(file, asyncio.run(_decisions(snapshot)) if snapshot is not None else [])

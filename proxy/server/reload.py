@@ -14,9 +14,11 @@ from pathlib import Path
 from proxy.config.load import File, read, render
 from proxy.config.schema import Config
 from proxy.server.runtime import Runtime
-from proxy.server.snapshot import Snapshot, compile_file
+from proxy.server.snapshot import Snapshot, Steps, T, at_once, compile_file
 from proxy.server.watch import WATCH_SECONDS, Prints, fingerprints, prints_of, watched_files
 from proxy.telemetry.sink import tell
+
+_REST = 0.005  # seconds between two steps, for what came meanwhile and for the upstreams' answers
 
 Adopt = Callable[[Snapshot], Awaitable[None]]
 
@@ -49,7 +51,7 @@ async def build(path: Path, runtime: Runtime, serving: Snapshot | None = None, r
     """
     before = _look(path, serving.config if serving is not None else None, refused)
     file = await asyncio.to_thread(read, path)  # a big file takes seconds to read
-    return build_read(file, before, runtime, serving)
+    return await _in_turns(_build(file, before, runtime, serving))
 
 
 def build_read(file: File, before: Prints, runtime: Runtime, serving: Snapshot | None = None) -> Built:
@@ -60,13 +62,27 @@ def build_read(file: File, before: Prints, runtime: Runtime, serving: Snapshot |
         before: how it looked, and files that it may name, before it was.
         runtime, serving: as of `build`.
     """
+    return at_once(_build(file, before, runtime, serving))
+
+
+async def _in_turns(steps: Steps[T]) -> T:
+    """Do all steps, and let requests be served between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+        await asyncio.sleep(_REST)
+
+
+def _build(file: File, before: Prints, runtime: Runtime, serving: Snapshot | None) -> Steps[Built]:
     path, wanted = file.path, file.config or file.salvaged
     now = _look(path, serving.config if serving is not None else None, wanted)
     prints = {name: before.get(name, found) for name, found in now.items()}
     try:
-        snapshot, file = compile_file(file, serving, runtime)
+        snapshot, file = yield from compile_file(file, serving, runtime)
         return Built(snapshot, render(file.mistakes, path), wanted, prints)
-    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+    except (GeneratorExit, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a Rust panic is no Exception
         return Built(None, [f"{path}: compiling it failed: {type(error).__name__}: {error}"], wanted, prints)

@@ -7,8 +7,9 @@ pools, an engine) is carried over. A request takes the reference once, so a relo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from proxy.config import Mistake
 from proxy.config.load import File
@@ -52,7 +53,21 @@ class Snapshot:
 _FIXED = ("admin", "health", "workers")
 
 
-def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> tuple[Snapshot | None, File]:
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work of some milliseconds that may be laid aside wherever it yields, so that requests need not wait for all of it."""
+
+
+def at_once(steps: Steps[T]) -> T:
+    """Do all steps, and return what came of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+
+
+def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> Steps[tuple[Snapshot | None, File]]:
     """Compile a config file that was read; what `run`, `check` and a reload all do, so that they say the same.
 
     In the event loop's thread: an embedded engine works in the thread alone that made it.
@@ -61,9 +76,9 @@ def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> tup
         The snapshot, or None where there is an error; and the file with every mistake and warning, all at once.
     """
     if file.config is None:
-        _, mistakes = _build_rooms(file.salvaged, previous, runtime) if file.salvaged is not None else (None, [])
+        mistakes = (yield from _build_rooms(file.salvaged, previous, runtime))[1] if file.salvaged is not None else []
         return None, file.with_mistakes(mistakes)
-    snapshot, mistakes = build_snapshot(file.config, previous, runtime)
+    snapshot, mistakes = yield from build_snapshot(file.config, previous, runtime)
     if previous is not None:
         mistakes = mistakes + _fixed_mistakes(previous.config, file.config)
     file = file.with_mistakes(mistakes)
@@ -72,7 +87,7 @@ def compile_file(file: File, previous: Snapshot | None, runtime: Runtime) -> tup
 
 def build_snapshot(
     config: Config, previous: Snapshot | None, runtime: Runtime
-) -> tuple[Snapshot | None, list[Mistake]]:
+) -> Steps[tuple[Snapshot | None, list[Mistake]]]:
     """Compile a config, and collect every mistake of every room.
 
     Args:
@@ -83,7 +98,7 @@ def build_snapshot(
     Returns:
         The snapshot, or None where any mistake is an error; and all mistakes, warnings too.
     """
-    rooms, mistakes = _build_rooms(config, previous, runtime)
+    rooms, mistakes = yield from _build_rooms(config, previous, runtime)
     if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
     bundles, server_tls, issuers, clusters, engine = rooms
@@ -118,18 +133,24 @@ def build_snapshot(
 _Rooms = tuple[TrustBundles, dict[str, ServerTLS], Issuers, dict[str, Cluster], Engine]
 
 
-def _build_rooms(config: Config, previous: Snapshot | None, runtime: Runtime) -> tuple[_Rooms | None, list[Mistake]]:
+def _build_rooms(
+    config: Config, previous: Snapshot | None, runtime: Runtime
+) -> Steps[tuple[_Rooms | None, list[Mistake]]]:
     bundles, mistakes = load_bundles(config.identity, config.trust_domain)
+    yield
     server_tls, wrong = _server_tls(config, bundles)
     mistakes += wrong
+    yield
     issuers, wrong = build_issuers(
         config.identity, config.limits, previous.issuers if previous else None, runtime.observe
     )
     mistakes += wrong + allow_mistakes(config)
     clusters, wrong = _clusters(config, previous, runtime)
     mistakes += wrong
+    yield
     engine, wrong = build_engine(config, route_data(config), previous.engine if previous else None)
     mistakes += wrong
+    yield
     return (None if engine is None else (bundles, server_tls, issuers, clusters, engine)), mistakes
 
 
