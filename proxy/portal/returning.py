@@ -15,7 +15,7 @@ from proxy.http.target import parse_target
 from proxy.portal.request import PREFIX, Place, Places
 
 HTTPS = 443
-_LONGEST_PATH = 2048  # with its query: the sealed state must fit into one cookie of 4096 bytes
+_LONGEST_PATH = 1920  # with its query: the sealed state must fit into one cookie of 4096 bytes
 _LONGEST_TEXT = 8192
 _PAGES = (b"/", b"/.ztproxy/", b"/.ztproxy/who")  # of the sign-in host; no step of signing in or out
 
@@ -49,8 +49,12 @@ def return_to(target: Target) -> Return:
     An address that is too long loses its query, and then its path, rather than the sign-in.
     """
     whole, path = target.origin_form.decode("ascii"), target.path.decode("ascii")
-    kept = whole if len(whole) <= _LONGEST_PATH else path
-    return Return(authority_of(target.host, target.port), kept if len(kept) <= _LONGEST_PATH else "/")
+    kept = whole if _fits(whole) else path
+    return Return(authority_of(target.host, target.port), kept if _fits(kept) else "/")
+
+
+def _fits(path: str) -> bool:
+    return len(path) + path.count('"') + path.count("\\") <= _LONGEST_PATH  # those two are escaped where it is kept
 
 
 class Returns:
