@@ -204,6 +204,14 @@ SIGN_IN_UNAVAILABLE = _row(
     "proxy_internal_response",
     retry_after=5,
 )
+SESSIONS_UNAVAILABLE = _row(
+    "sessions_unavailable",
+    503,
+    _IN,
+    "Sign-in is unavailable for the moment.",
+    "proxy_internal_error",
+    retry_after=5,
+)
 FORM_REFUSED = _row("form_refused", 403, _DOWN, "This form is no longer valid.", "http_request_denied")
 METHOD_REFUSED = _row("method_refused", 405, _DOWN, "This cannot be done here.", "http_request_error")
 LOGOUT_TOKEN_REFUSED = _row(

@@ -71,9 +71,12 @@ class Principal:
         email: the e-mail address where its issuer vouches for it (verified, and of one of its domains), or empty.
         groups: the groups of the token.
         claims: every claim of the token.
-        method: `bearer`, `mtls` or `none`.
+        method: `bearer`, `session`, `service_token`, `mtls` or `none`.
         authenticated_at: POSIX seconds (`auth_time`, else `iat`), or None.
         expires_at: POSIX seconds after which it is nobody; infinity for anonymous.
+        amr: how the user proved to be it (RFC 8176), where its session says so.
+        acr: the authentication context class of its session, or empty.
+        session: the public id of its session, or empty.
         derived: what other rooms make of it, each under its own name: it is worked out once, and goes with it.
     """
 
@@ -84,9 +87,12 @@ class Principal:
     email: str = ""
     groups: tuple[str, ...] = ()
     claims: Mapping[str, Any] = field(default_factory=dict)
-    method: Literal["bearer", "mtls", "none"] = "none"
+    method: Literal["bearer", "session", "service_token", "mtls", "none"] = "none"
     authenticated_at: float | None = None
     expires_at: float = float("inf")
+    amr: tuple[str, ...] = ()
+    acr: str = ""
+    session: str = ""
     derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
