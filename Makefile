@@ -24,7 +24,7 @@ help: ## say what there is
 demo: .venv/.runtime ## run the gateway against a small world on this machine (ARGS=--once: leave after the table)
 	@$(BIN)/ztproxy demo $(ARGS)
 
-test: .venv/.dev opa oidc-provider ## run every test (ARGS: for pytest)
+test: .venv/.dev opa oidc-provider .tools/bench/.installed ## run every test (ARGS: for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/.runtime bench-tools opa ## measure beside nginx, Envoy and others (CASES=small,bulk ROUNDS=1 PEERS='ztproxy*,nginx')

@@ -56,6 +56,8 @@ def _listener(listener: Listener, at: Location) -> Iterator[Mistake]:
         yield Mistake((*at, "plaintext"), "must not stand beside tls")
     if listener.tls is not None:
         yield from _tls(listener.tls, (*at, "tls"))
+    if listener.serves == "authorization" and listener.trusted_proxies is None:
+        yield Mistake(at, "must name trusted_proxies: the gateways that may ask")
     yield from _trusted_proxies(listener, at)
 
 

@@ -21,9 +21,12 @@ _FRAMING: Final = frozenset(
     }
 )  # fmt: skip
 _OURS: Final = frozenset(
-    {"client-cert", "client-cert-chain", "forwarded", "traceparent", "tracestate", "x-request-id", "x-real-ip"}
-)
-_OUR_PREFIXES: Final = ("x-ztproxy-", "x-forwarded-")
+    {
+        "client-cert", "client-cert-chain", "forwarded", "remote-email", "remote-groups", "remote-name", "remote-user",
+        "traceparent", "tracestate", "x-real-ip", "x-request-id",
+    }
+)  # fmt: skip
+_OUR_PREFIXES: Final = ("x-ztproxy-", "x-forwarded-", "x-pomerium-")
 _REDIRECT_EXCLUDES: Final = ("allow", "decision", "cors", "rewrite", "headers", "timeouts")
 
 
@@ -35,6 +38,7 @@ def routing_mistakes(config: Config) -> Iterator[Mistake]:
         yield from _destination(route, config, at)
         yield from _references(route, config, at)
         yield from _contradictions(route, at)
+        yield from _header_sets(route, config, at)
         yield from _edits(route.headers.request, (*at, "headers", "request"))
         yield from _edits(route.headers.response, (*at, "headers", "response"))
     yield from _unreachable(config)
@@ -53,12 +57,18 @@ def _destination(route: Route, config: Config, at: Location) -> Iterator[Mistake
         yield from _named("upstream", route.upstream, config.upstreams, (*at, "upstream"))
     if route.upstream is not None and route.redirect is not None:
         yield Mistake((*at, "redirect"), "must not stand beside upstream")
-    if route.upstream is None and route.redirect is None:
+    if route.upstream is None and route.redirect is None and not _is_only_asked_about(route, config):
         yield Mistake(at, "must have an upstream or a redirect")
     if route.redirect is not None and route.upstream is None:
         for key in _REDIRECT_EXCLUDES:
             if key in route.model_fields_set:
                 yield Mistake((*at, key), "must not stand beside redirect: nothing is decided or forwarded")
+
+
+def _is_only_asked_about(route: Route, config: Config) -> bool:
+    """Whether other gateways forward the route's requests: nothing is ever sent upstream from here."""
+    serves = {listener.name: listener.serves for listener in config.listeners}
+    return bool(route.listeners) and all(serves.get(name) == "authorization" for name in route.listeners or ())
 
 
 def _references(route: Route, config: Config, at: Location) -> Iterator[Mistake]:
@@ -92,6 +102,16 @@ def _contradictions(route: Route, at: Location) -> Iterator[Mistake]:
         )
     if prefix is not None and _segments(route.path)[: len(_segments(prefix))] != _segments(prefix):
         yield Mistake((*at, "rewrite", "strip_prefix"), f"must be {route.path} or whole segments at its beginning")
+
+
+def _header_sets(route: Route, config: Config, at: Location) -> Iterator[Mistake]:
+    sets = route.headers.identity
+    for index, name in enumerate(sets):
+        place = (*at, "headers", "identity", index)
+        if name in sets[:index]:
+            yield Mistake(place, "is listed twice")
+        elif name == "pomerium" and config.assertion is None:
+            yield Mistake(place, "must have assertion.key_files beside it: all that this set has is signed")
 
 
 def _segments(path: str) -> list[str]:

@@ -3,6 +3,7 @@
 A key stands here only once it works. Cross-field rules are in `config/check`; what needs a certificate, a key or a
 policy is checked by the room that owns it. Paths are absolute after `config/load`.
 """
+# ruff: noqa: RUF012 - a section is a pydantic model, which copies its defaults; ruff sees that in one file alone
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from proxy.config.assertion import Assertion, HeaderSet
 from proxy.config.limits import Limits, Workers
 from proxy.config.section import Section
 from proxy.config.units import Duration, Wait
@@ -96,7 +98,7 @@ class Listener(Section):
     address: SocketAddress
     tls: ListenerTLS | None = None
     plaintext: Yes | None = None
-    serves: Literal["proxy", "https_redirect"] = "proxy"
+    serves: Literal["proxy", "https_redirect", "authorization"] = "proxy"
     proxy_protocol: ProxyProtocol | None = None
     trusted_proxies: TrustedProxies | None = None
 
@@ -291,7 +293,7 @@ class HeaderEdit(Section):
 class RouteHeaders(Section):
     """What the upstream is told of the caller, and static edits both ways."""
 
-    identity: tuple[Literal["ztproxy"], ...] = ("ztproxy",)
+    identity: tuple[HeaderSet, ...] = ("ztproxy",)
     client_certificate: Literal["none", "xfcc", "rfc9440"] = "none"
     request: HeaderEdit = HeaderEdit()
     response: HeaderEdit = HeaderEdit()
@@ -337,6 +339,7 @@ class Config(Section):
     drain: Drain = Drain()
     limits: Limits = Limits()
     identity: Identity = Identity()
+    assertion: Assertion | None = None
     policy: Policy = Policy()
     access_log: AccessLog = AccessLog()
     decision_log: DecisionLog = DecisionLog()

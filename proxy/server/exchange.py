@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http import forwarding, respond
+from proxy.http.asked import Asked
 from proxy.http.h1 import encode_fields
 from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
@@ -27,13 +28,14 @@ from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
-from proxy.server.answer import explained, own_answer, redirected, write_answer
+from proxy.server.answer import explained, is_own, own_answer, redirected, write_answer
+from proxy.server.authorization import permitted, question
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
 from proxy.server.repeat import Repeat
 from proxy.server.route import Route
-from proxy.server.told import forwarded_way, identified, passing, traced
-from proxy.telemetry.access import ACCESS_BYTES, access_facts, access_line
+from proxy.server.told import Told, calling, forwarded_way, passing, recorded, traced
+from proxy.telemetry.access import ACCESS_BYTES, access_line
 from proxy.transport.stream import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Exchange:
     """One request on one downstream connection."""
 
     __slots__ = (
+        "_asked",
         "_began",
         "_decision_id",
         "_forwarded",
@@ -80,6 +83,7 @@ class Exchange:
         self._source = connection.remote
         self._inquiry: Inquiry | None = None
         self._repeat: Repeat | None = None  # what it repeats
+        self._asked: Asked | None = None  # a gateway's question is about this one
         self.outcome = Outcome()
 
     async def serve(self, head: RequestHead | Refused) -> bool:
@@ -113,17 +117,19 @@ class Exchange:
         if connection.runtime.in_flight > snapshot.config.limits.in_flight:
             raise Refused(errors.OVERLOADED, f"more than {snapshot.config.limits.in_flight} requests are in flight")
         repeat = connection.repeat
-        if repeat is not None and repeat.fits(snapshot, head):
+        if repeat is not None and repeat.fits(snapshot, head, self._started):
             target, route = self._target, self._route = repeat.inquiry.target, repeat.route
             self._headers = repeat.inquiry.headers
         else:
             repeat = None
             target = self._enter(head)
             if self._route is None or connection.listener.serves == "https_redirect":
-                await self._write(own_answer(target, self._request_id))
+                await self._write(own_answer(target, head, connection.listener, snapshot, self._request_id))
                 return
             route = self._route
         peer = connection.standing.proven_peer(self._started)
+        if self._asked is not None:
+            head, peer = self._asked.head, None  # the certificate is the gateway's, and opens nothing to its clients
         principal = snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started)
         if principal is None:
             await connection.become_task()
@@ -134,13 +140,13 @@ class Exchange:
             inquiry = self._ask_again(repeat.inquiry, head)
         else:
             self._add_credentials(head, route, principal)
-            if route.cluster is None:
+            if route.config.redirect is not None:
                 await self._write(redirected(route, target, head.method, self._request_id))
                 return
-            if head.method == b"OPTIONS" and route.config.cors.preflight == "upstream" and head.is_preflight:
+            if self._asked is None and route.config.cors.preflight == "upstream" and head.is_preflight:
                 await self._forward_preflight(head, target, route)
                 return
-            inquiry = self._inquire(head, target, route, principal)
+            inquiry = self._inquire(head, target, route, principal, peer)
         try:
             permit = snapshot.authorizer.authorize_now(inquiry, route.decision)
             if permit is None:
@@ -148,6 +154,9 @@ class Exchange:
                 permit = await snapshot.authorizer.authorize(inquiry, route.decision)
         except Refused as refused:
             raise explained(refused, route, principal) from refused
+        if self._asked is not None:
+            await self._write(permitted(route, principal, permit, self._request_id))
+            return
         await self._forward(head, target, route, principal, peer, permit)
 
     # --- where to
@@ -155,7 +164,10 @@ class Exchange:
     def _enter(self, head: RequestHead) -> Target:
         connection, limits = self.connection, self._snapshot.config.limits
         target = head.goes_to
-        if target is None:
+        if connection.listener.serves == "authorization":
+            self._asked = question(head, connection.standing)
+            head, target = self._asked.head, self._asked.target
+        elif target is None:
             target = parse_target(head.method, head.target, head.values(b"host"), head.version)
         self._target = target
         block = clean_head(head)
@@ -166,7 +178,7 @@ class Exchange:
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
         connection.standing.require_same_setting(target.host, connection.server_name)
-        if target.path == b"*":
+        if is_own(target, connection.listener, self._snapshot):
             if not connection.standing.router.knows(target.host):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target
@@ -197,25 +209,27 @@ class Exchange:
 
     # --- whether
 
-    def _inquire(self, head: RequestHead, target: Target, route: Route, principal: Principal) -> Inquiry:
-        connection = self.connection
+    def _inquire(
+        self, head: RequestHead, target: Target, route: Route, principal: Principal, peer: Peer | None
+    ) -> Inquiry:
+        connection, asked = self.connection, self._asked
         inquiry = self._inquiry = Inquiry(
             head,
             self._headers,
             target,
             principal,
-            connection.standing.peer,
+            peer,
             route.name,
             route.config.labels,
             connection.listener.name,
-            connection.tls_version,
-            connection.server_name,
+            connection.tls_version if asked is None else None,
+            connection.server_name if asked is None else None,
             self._source,
             connection.remote_port if self._source == connection.remote else 0,  # another host's is unknown
             self._started,
             self._request_id,
             self._decision_id,
-            connection.scheme,
+            connection.scheme if asked is None else asked.scheme,
         )
         return inquiry
 
@@ -238,25 +252,25 @@ class Exchange:
             lead = passing(head, self._headers) if plain else encode_fields(edited(self._headers, route, permit))
             if not self._forwarded:
                 lead += connection.way_of(target.authority)
-            tail = identified(route, principal, peer, self._forwarded)
+            told = calling(self._snapshot, route, principal, peer, self._forwarded, target.host, self._started)
             if plain:
-                self._prepare_repeat(head, route, principal, lead, tail)
+                self._prepare_repeat(head, route, principal, lead, told)
         else:
-            lead, tail = repeat.lead, repeat.tail
+            lead, told = repeat.lead, repeat.told
         ids = self._request_id, self._trace, self._span
         between = traced(*ids) if not self._forwarded else forwarded_way(connection, self._forwarded, target, *ids)
-        fields, limits = b"%b%b%b" % (lead, between, tail), self._snapshot.config.limits
+        fields, limits = b"%b%b%b" % (lead, between, told.fields), self._snapshot.config.limits
         await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome).run(route.cluster)
 
     async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
         """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""
         self._headers = [field for field in self._headers if field[0] in PREFLIGHT]
-        inquiry = self._inquire(head, target, route, ANONYMOUS)
+        inquiry = self._inquire(head, target, route, ANONYMOUS, self.connection.standing.peer)
         await self.connection.become_task()
         permit = await self._snapshot.authorizer.permit_preflight(inquiry)
         await self._forward(head, target, route, ANONYMOUS, None, permit)
 
-    def _prepare_repeat(self, head: RequestHead, route: Route, principal: Principal, lead: bytes, tail: bytes) -> None:
+    def _prepare_repeat(self, head: RequestHead, route: Route, principal: Principal, lead: bytes, told: Told) -> None:
         """Keep what a request that says the same needs not find out again.
 
         Not of a trusted proxy, which sends many a client's, and not where a credential passes on.
@@ -266,7 +280,7 @@ class Exchange:
             return
         if self._headers is head.block.passing:
             facts = self._facts()
-            connection.repeat = Repeat(self._snapshot, head, route, principal, inquiry, lead, tail, facts)
+            connection.repeat = Repeat(self._snapshot, head, route, principal, inquiry, lead, told, facts)
 
     # --- the proxy's own answers
 
@@ -328,23 +342,7 @@ class Exchange:
 
     def _facts(self) -> str:
         """Return what the access record says of the request."""
-        connection, head, target, route = self.connection, self._head, self._target, self._route
-        return access_facts(
-            connection_id=connection.id,
-            listener=connection.listener.name,
-            source=self._source,
-            method=head.method.decode("ascii") if head is not None else "",
-            host=target.host if target is not None else "",
-            path=_path(head, target),
-            protocol="http/1.1" if head is None or head.version == (1, 1) else "http/1.0",
-            route=route.name if route is not None else "",
-            principal=self._principal or ANONYMOUS,
-            peer=connection.standing.peer,
-        )
-
-
-def _path(head: RequestHead | None, target: Target | None) -> str:
-    """Return the path for the record, as it came where it was refused; never the query, which may hold secrets."""
-    if target is not None:
-        return target.path.decode("ascii")
-    return head.target.partition(b"?")[0].decode("latin-1") if head is not None else ""
+        head = self._head if self._asked is None else self._asked.head
+        peer = self.connection.standing.peer if self._asked is None else None
+        who = self._principal or ANONYMOUS
+        return recorded(self.connection, head, self._target, self._route, who, peer, self._source)

@@ -1,0 +1,291 @@
+"""Another gateway asks, and passes on what is permitted: by hand, with real nginx, and with real Envoy."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.gateway import Answer, Client, Gateway, Upstream, gateway, wait_for
+from tests.world import World, config
+
+ROOT = Path(__file__).resolve().parents[2]
+LISTENERS = """\
+  - name: authz
+    address: "127.0.0.1:0"
+    plaintext: true
+    serves: authorization
+    trusted_proxies: {networks: [127.0.0.1/32]}
+  - name: strangers
+    address: "127.0.0.1:0"
+    plaintext: true
+    serves: authorization
+    trusted_proxies: {networks: [10.0.0.0/8]}
+  - name: mutual
+    address: "127.0.0.1:0"
+    tls: {certificate: edge.pem, key: edge.key, client_certificates: required}
+    serves: authorization
+    trusted_proxies: {workloads: ["spiffe://example.org/gateway"]}
+"""
+ROUTES = """\
+  - name: wiki
+    host: wiki.example.org
+    listeners: [authz, strangers, mutual]
+    cors: {preflight: upstream}
+    allow:
+      - {groups: [engineering], methods: [GET, POST]}
+      - {anyone: true, paths: [/public/]}
+      - {anyone: true, paths: [/near/], networks: [192.0.2.0/24]}
+  - name: gateways
+    host: gateways.example.org
+    listeners: [authz, mutual]
+    allow: [{workloads: ["spiffe://example.org/gateway"]}]
+  - {name: old, host: old.example.org, listeners: [authz], redirect: "https://wiki.example.org"}
+"""
+BEARER = {"groups": ["engineering"], "email": "ana@example.org", "email_verified": True}
+
+
+@pytest.fixture(scope="module")
+def asked(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    directory = world.copy_to(tmp_path_factory.mktemp("authorization"))
+    with gateway(directory, config("http://127.0.0.1:9", routes=ROUTES, listeners=LISTENERS)) as running:
+        yield running
+
+
+def ask(asked: Gateway, url: str, *fields: str, method: str = "GET", listener: str = "authz") -> Answer:
+    with Client(asked.address(listener)) as client:
+        return client.get(
+            "/api/authz/auth-request", "authz", f"X-Original-URL: {url}", f"X-Original-Method: {method}", *fields
+        )
+
+
+def test_what_is_permitted_is_200_with_what_the_upstream_is_told(asked: Gateway, world: World) -> None:
+    answer = ask(asked, "https://wiki.example.org/page?x=1", world.bearer(**BEARER))
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.get("x-ztproxy-subject") == "ana"
+    assert answer.get("x-ztproxy-email") == "ana@example.org"
+    assert answer.get("x-ztproxy-groups") == "engineering"
+    record = asked.access(answer.get("x-request-id") or "")
+    assert (record["route"], record["method"], record["host"], record["path"]) == (
+        "wiki", "GET", "wiki.example.org", "/page",
+    )  # fmt: skip
+
+
+def test_what_nobody_is_called_is_told_too_so_that_no_client_can_say_it(asked: Gateway) -> None:
+    answer = ask(asked, "https://wiki.example.org/public/x", "X-Ztproxy-Subject: root")
+    assert answer.status == 200
+    assert [answer.get(f"x-ztproxy-{name}") for name in ("subject", "email", "groups")] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "status"),
+    [
+        ("https://wiki.example.org/page", "GET", 401),
+        ("https://wiki.example.org/public/../page", "GET", 400),
+        ("https://wiki.example.org/public/..%2fpage", "GET", 400),
+        ("https://elsewhere.example.org/", "GET", 404),
+        ("https://wiki.example.org/page", "OPTIONS", 401),
+        ("https://wiki.example.org/page", "TRACE", 400),
+    ],
+)
+def test_what_is_not_permitted_is_refused_as_it_would_be_here(
+    asked: Gateway, url: str, method: str, status: int
+) -> None:
+    assert ask(asked, url, method=method).status == status
+
+
+def test_the_policy_sees_the_method_that_is_asked_about(asked: Gateway, world: World) -> None:
+    assert ask(asked, "https://wiki.example.org/page", world.bearer(**BEARER), method="POST").status == 200
+    assert ask(asked, "https://wiki.example.org/page", world.bearer(**BEARER), method="DELETE").status == 403
+
+
+def test_a_preflight_is_decided_like_any_request(asked: Gateway) -> None:
+    fields = "Origin: https://a.example", "Access-Control-Request-Method: GET"
+    assert ask(asked, "https://wiki.example.org/page", *fields, method="OPTIONS").status == 401
+
+
+def test_a_route_that_redirects_permits_nothing(asked: Gateway) -> None:
+    assert ask(asked, "https://old.example.org/page").status == 302
+
+
+def test_who_is_no_trusted_proxy_may_not_ask(asked: Gateway, world: World) -> None:
+    answer = ask(asked, "https://wiki.example.org/page", world.bearer(**BEARER), listener="strangers")
+    assert (answer.status, answer.code) == (403, "gateway_unknown")
+
+
+def test_the_gateways_own_certificate_opens_nothing_to_its_clients(asked: Gateway, world: World) -> None:
+    question = "X-Original-URL: https://gateways.example.org/", "X-Original-Method: GET"
+    with Client(asked.address("mutual"), world.client("gateway")) as client:
+        answer = client.get("/api/authz/auth-request", "authz", *question)
+        assert (answer.status, answer.code) == (403, "certificate_missing")
+    with Client(asked.address("mutual"), world.client("web")) as client:
+        assert client.get("/api/authz/auth-request", "authz", *question).code == "gateway_unknown"
+
+
+def test_the_source_is_the_one_that_the_gateway_names(asked: Gateway) -> None:
+    url = "https://wiki.example.org/near/x"
+    assert ask(asked, url, "X-Forwarded-For: 192.0.2.7").status == 200
+    assert ask(asked, url, "X-Forwarded-For: 192.0.2.7, 198.51.100.1").status == 401
+
+
+# --- real gateways, configured as the page says
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of the page that are of a language."""
+    page = (ROOT / "docs/external-authorization.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def find(command: str, *places: Path, how: str) -> str:
+    found = next((str(place) for place in places if place.exists()), None) or shutil.which(command)
+    if found is None:
+        reason = f"{command} is absent: {how}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: accepts(port), command[0])
+        yield "127.0.0.1", port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+NGINX = """\
+daemon off;
+master_process off;
+pid {place}/nginx.pid;
+error_log {place}/errors.log;
+events {{ }}
+http {{
+    access_log off;
+    client_body_temp_path {place}/body;
+    proxy_temp_path {place}/proxy;
+    fastcgi_temp_path {place}/fastcgi;
+    uwsgi_temp_path {place}/uwsgi;
+    scgi_temp_path {place}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {locations}
+    }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture(scope="module")
+def nginx(asked: Gateway, service: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    binary = find("nginx", Path("/usr/sbin/nginx"), how="install Debian's nginx")
+    place, port = tmp_path_factory.mktemp("nginx"), free_port()
+    (locations,) = blocks("nginx")
+    locations = locations.replace("127.0.0.1:9191", f"127.0.0.1:{asked.address('authz')[1]}")
+    locations = locations.replace("http://127.0.0.1:8080", service.url)
+    text = NGINX.format(place=place, port=port, locations=locations)
+    (place / "nginx.conf").write_text(text, encoding="utf-8")
+    with running([binary, "-p", str(place), "-c", str(place / "nginx.conf")], port) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def envoy(asked: Gateway, service: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    binary = find("envoy", ROOT / ".tools/bench/bin/envoy", how="make bench-tools")
+    port = free_port()
+    file = tmp_path_factory.mktemp("envoy") / "envoy.json"
+    upstream = int(service.url.rpartition(":")[2])
+    file.write_text(json.dumps(envoy_configuration(port, asked.address("authz")[1], upstream)), encoding="utf-8")
+    with running([binary, "-c", str(file), "--concurrency", "1", "--disable-hot-restart"], port) as address:
+        yield address
+
+
+def envoy_configuration(port: int, authz: int, upstream: int) -> dict[str, object]:
+    def typed(name: str, kind: str, **value: object) -> dict[str, object]:
+        return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.{kind}", **value}}
+
+    def address(number: int) -> dict[str, object]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
+
+    def cluster(name: str, number: int) -> dict[str, object]:
+        endpoint = {"endpoint": {"address": address(number)}}
+        return {"name": name, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}}
+
+    authorize = yaml.safe_load(next(block for block in blocks("yaml") if "ext_authz" in block))
+    hosts = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "service"}}]}
+    manager = typed(
+        "envoy.filters.network.http_connection_manager",
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix="edge",
+        use_remote_address=True,
+        normalize_path=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        scheme_header_transformation={"scheme_to_overwrite": "https"},
+        route_config={"virtual_hosts": [hosts]},
+        http_filters=[authorize, typed("router", "filters.http.router.v3.Router")],
+    )
+    listener = {"name": "edge", "address": address(port), "filter_chains": [{"filters": [manager]}]}
+    return {
+        "static_resources": {
+            "listeners": [listener],
+            "clusters": [cluster("service", upstream), cluster("ztproxy", authz)],
+        }
+    }
+
+
+@pytest.mark.parametrize("name", ["nginx", "envoy"])
+def test_a_real_gateway_passes_on_what_is_permitted_and_nothing_else(
+    name: str, request: pytest.FixtureRequest, service: Upstream, world: World
+) -> None:
+    address: tuple[str, int] = request.getfixturevalue(name)
+    service.requests.clear()
+
+    def get(target: str, *fields: str, method: str = "GET", body: bytes = b"") -> Answer:
+        with Client(address) as client:
+            return client.get(target, "wiki.example.org", *fields, method=method, body=body)
+
+    assert get("/page").status == 401
+    assert get("/page", world.bearer(groups=["sales"])).status == 403
+    assert get("/page", "X-Original-URL: https://wiki.example.org/public/x").status == 401
+    assert get("/page", "X-Forwarded-Uri: /public/x", "X-Forwarded-Method: GET").status == 401
+    assert service.requests == []
+    assert get("/page", world.bearer(**BEARER), "X-Ztproxy-Subject: root").status == 200
+    assert get("/public/x", "X-Ztproxy-Subject: root").status == 200
+    assert get("/page", world.bearer(**BEARER), method="POST", body=b"hello").status == 200
+    seen = [(one.target, [value for value in one.values("x-ztproxy-subject") if value]) for one in service.requests]
+    assert seen == [("/page", ["ana"]), ("/public/x", []), ("/page", ["ana"])]
+    assert service.requests[2].body == b"hello"
