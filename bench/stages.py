@@ -223,7 +223,7 @@ class Table:
             ),
             Stage(
                 "headers",
-                best(lambda _: b"%b%b%b" % (repeat.lead, traced(*ids), repeat.tail)),
+                best(lambda _: b"%b%b%b" % (repeat.lead, traced(*ids), repeat.told.fields)),
                 best(lambda other: self.told(other, repeat), lambda: self.other(head)),
             ),
             Stage("pool", best(pool)),

@@ -3,7 +3,6 @@
 A key stands here only once it works. Cross-field rules are in `config/check`; what needs a certificate, a key or a
 policy is checked by the room that owns it. Paths are absolute after `config/load`.
 """
-# ruff: noqa: RUF012 - a section is a pydantic model, which copies its defaults; ruff sees that in one file alone
 
 from __future__ import annotations
 

@@ -109,6 +109,15 @@ def redirect(status: int, location: str, request_id: str) -> Answer:
     return _answer(status, [(b"location", location.encode())], b"", request_id)
 
 
+def key_set(body: bytes, method: bytes, request_id: str) -> Answer:
+    """Return the answer to whoever asks for a key set; it is public, and may be kept for five minutes."""
+    fields = [(b"x-content-type-options", b"nosniff"), (b"x-request-id", request_id.encode())]
+    if method not in (b"GET", b"HEAD"):
+        return Answer(405, b"Method Not Allowed", [(b"allow", b"GET, HEAD"), *fields], b"")
+    fields += [(b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300")]
+    return Answer(200, b"OK", fields, body)
+
+
 def _answer(status: int, headers: Headers, body: bytes, request_id: str) -> Answer:
     headers = [*headers, (b"cache-control", b"no-store"), (b"x-request-id", request_id.encode())]
     return Answer(status, _title(status).encode(), headers, b"" if status in _WITHOUT_CONTENT else body)

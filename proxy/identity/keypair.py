@@ -52,7 +52,7 @@ def read_key_pair(certificate: Path, key: Path, location: Location, now: float) 
         does not start because of it is a worse outage than clients that complain.
     """
     leaf, certificate_pem, mistakes = _read_certificate(certificate, (*location, "certificate"), now)
-    key_pem, wrong = _read_key(key, leaf, (*location, "key"))
+    key_pem, wrong = read_key(key, (*location, "key"), leaf)
     mistakes += wrong
     if leaf is None or key_pem is None:
         return None, mistakes
@@ -113,7 +113,10 @@ def _read_certificate(
     return leaf, pem, [Mistake(location, rule, "warning") for rule in rules]
 
 
-def _read_key(path: Path, leaf: x509.Certificate | None, location: Location) -> tuple[bytes | None, list[Mistake]]:
+def read_key(
+    path: Path, location: Location, leaf: x509.Certificate | None = None
+) -> tuple[bytes | None, list[Mistake]]:
+    """Read a private key that the world cannot; of a certificate, where one is given."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

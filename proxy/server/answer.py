@@ -6,22 +6,29 @@ import asyncio
 import time
 from email.utils import formatdate
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.config.limits import Limits
+from proxy.config.schema import Listener
 from proxy.errors import Refused
 from proxy.http.body import BodyReader
 from proxy.http.h1 import encode_response
 from proxy.http.message import BodyKind, RequestHead, Target
-from proxy.http.respond import Answer, redirect
+from proxy.http.respond import Answer, key_set, redirect
 from proxy.identity.authenticate import challenge
 from proxy.identity.principal import Principal
 from proxy.server.outcome import Outcome
 from proxy.server.route import Route
 from proxy.transport.stream import Stream, StreamTimeout
 
+if TYPE_CHECKING:
+    from proxy.server.snapshot import Snapshot
+
 # What a policy answers with that may mean "sign in first".
 _ANSWERABLE = (errors.POLICY_DENIED, errors.STEP_UP_REQUIRED)
+# Where the keys are: the second is where applications that know Pomerium look.
+KEY_SETS = frozenset({b"/.well-known/ztproxy/jwks.json", b"/.well-known/pomerium/jwks.json"})
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 1024 * 1024
 
@@ -53,14 +60,22 @@ async def write_answer(
         await linger(downstream)
 
 
-def own_answer(target: Target, request_id: str) -> Answer:
-    """Return the answer to what no route needs to take: `OPTIONS *`, and all of a listener that redirects to https.
+def is_own(target: Target, listener: Listener, snapshot: Snapshot) -> bool:
+    """Tell whether the proxy itself is asked: by `OPTIONS *`, or for the keys of its assertions."""
+    keys = target.path in KEY_SETS and snapshot.assertions is not None and listener.serves == "proxy"
+    return keys or target.path == b"*"
+
+
+def own_answer(target: Target, head: RequestHead, listener: Listener, snapshot: Snapshot, request_id: str) -> Answer:
+    """Return the answer to what no route needs to take: what `is_own`, and all of a listener that redirects to https.
 
     Raises:
         Refused: HOST_REFUSED; a redirect has nowhere to go.
     """
     if target.path == b"*":
         return Answer(204, b"No Content", [(b"allow", b"OPTIONS, GET, HEAD, POST")], b"")
+    if snapshot.assertions is not None and is_own(target, listener, snapshot):
+        return key_set(snapshot.assertions.jwks(time.time()), head.method, request_id)
     if not target.host:
         raise Refused(errors.HOST_REFUSED, "a redirect must have a host to go to")
     return redirect(308, f"https://{target.host}{target.origin_form.decode('ascii')}", request_id)

@@ -12,6 +12,7 @@ from proxy.http.message import RequestHead
 from proxy.identity.principal import Principal
 from proxy.policy.input import Inquiry
 from proxy.server.route import Route
+from proxy.server.told import Told
 
 if TYPE_CHECKING:
     from proxy.server.snapshot import Snapshot
@@ -22,11 +23,11 @@ class Repeat:
 
     Args:
         head: the first of them.
-        lead, tail: what the upstream gets of header fields, before the request's id and behind the span's.
+        lead, told: what the upstream gets of header fields, before the request's id and behind the span's.
         facts: as of `telemetry/access.access_facts`.
     """
 
-    __slots__ = ("_block", "_snapshot", "_target", "facts", "inquiry", "lead", "principal", "route", "tail")
+    __slots__ = ("_block", "_snapshot", "_target", "facts", "inquiry", "lead", "principal", "route", "told")
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Repeat:
         principal: Principal,
         inquiry: Inquiry,
         lead: bytes,
-        tail: bytes,
+        told: Told,
         facts: str,
     ) -> None:
         self._snapshot = snapshot
@@ -46,9 +47,10 @@ class Repeat:
         self.principal = principal
         self.inquiry = inquiry
         self.lead = lead
-        self.tail = tail
+        self.told = told
         self.facts = facts
 
-    def fits(self, snapshot: Snapshot, head: RequestHead) -> bool:
-        """Tell whether a request says the same; nothing but who asks is open then."""
-        return self._block is head.block and self._target is head.goes_to and self._snapshot is snapshot
+    def fits(self, snapshot: Snapshot, head: RequestHead, now: float) -> bool:
+        """Tell whether a request says the same at this moment (POSIX seconds); nothing but who asks is open then."""
+        same = self._block is head.block and self._target is head.goes_to and self._snapshot is snapshot
+        return same and now < self.told.until

@@ -15,6 +15,7 @@ from proxy.config import Mistake
 from proxy.config.load import File
 from proxy.config.schema import Config, Listener
 from proxy.http.remembered import Common
+from proxy.identity.assertion import Assertions, build_assertions
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.bundle import TrustBundles, load_bundles
 from proxy.identity.issuers import Issuers, build_issuers
@@ -39,6 +40,7 @@ class Snapshot:
     bundles: TrustBundles
     server_tls: Mapping[str, ServerTLS]  # by listener; a plain listener has none
     issuers: Issuers
+    assertions: Assertions | None
     authenticator: Authenticator
     engine: Engine
     authorizer: Authorizer
@@ -101,7 +103,7 @@ def build_snapshot(
     rooms, mistakes = yield from _build_rooms(config, previous, runtime)
     if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
-    bundles, server_tls, issuers, clusters, engine = rooms
+    bundles, server_tls, issuers, assertions, clusters, engine = rooms
     access, wrong = _open_log("access_log", config.access_log.to, runtime)
     decisions, also_wrong = _open_log("decision_log", config.decision_log.to, runtime)
     if wrong or also_wrong:
@@ -114,6 +116,7 @@ def build_snapshot(
         bundles=bundles,
         server_tls=server_tls,
         issuers=issuers,
+        assertions=assertions,
         authenticator=Authenticator(issuers, config.limits),
         engine=engine,
         authorizer=Authorizer(
@@ -130,7 +133,7 @@ def build_snapshot(
     ), mistakes
 
 
-_Rooms = tuple[TrustBundles, dict[str, ServerTLS], Issuers, dict[str, Cluster], Engine]
+_Rooms = tuple[TrustBundles, dict[str, ServerTLS], Issuers, Assertions | None, dict[str, Cluster], Engine]
 
 
 def _build_rooms(
@@ -145,13 +148,17 @@ def _build_rooms(
         config.identity, config.limits, previous.issuers if previous else None, runtime.observe
     )
     mistakes += wrong + allow_mistakes(config)
+    assertions, wrong = build_assertions(
+        config.assertion, f"https://{config.trust_domain}", previous.assertions if previous else None, time.time()
+    )
+    mistakes += wrong
     clusters, wrong = _clusters(config, previous, runtime)
     mistakes += wrong
     yield
     engine, wrong = build_engine(config, route_data(config), previous.engine if previous else None)
     mistakes += wrong
     yield
-    return (None if engine is None else (bundles, server_tls, issuers, clusters, engine)), mistakes
+    return (None if engine is None else (bundles, server_tls, issuers, assertions, clusters, engine)), mistakes
 
 
 def _open_log(section: str, to: str, runtime: Runtime) -> tuple[Writer | None, list[Mistake]]:
