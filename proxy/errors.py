@@ -165,6 +165,10 @@ TOKEN_KEYS_UNAVAILABLE = _row(
     retry_after=5,
 )
 
+CROSS_SITE_REFUSED = _row(
+    "cross_site_refused", 403, _DOWN, "Another site may not do this in your name.", "http_request_denied"
+)
+
 # What policy says. Denied and undefined are answers (403); the rest could not decide, so closed (503).
 POLICY_DENIED = _row("policy_denied", 403, _DOWN, "You are not permitted to do this.", "http_request_denied")
 POLICY_UNDEFINED = _row("policy_undefined", 403, _IN, "You are not permitted to do this.", "http_request_denied")
