@@ -35,6 +35,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """That a session has ended: when (POSIX seconds), and why."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """How far somebody has followed the changes of a store: `epoch` is another one after a store was replaced."""
 
@@ -88,6 +96,9 @@ class Store(Protocol):
 
     async def get(self, session_id: str) -> Session | None:
         """Return a session that has not ended."""
+
+    async def ended(self, session_id: str) -> Ended | None:
+        """Return how a session ended, until its absolute end; None where it goes on or was never there."""
 
     async def sessions(self, *, user: str | None = None, limit: int = 1000) -> list[Session]:
         """Return sessions that have not ended, last seen first; `user` is an e-mail address or a subject."""
