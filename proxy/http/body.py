@@ -82,6 +82,18 @@ class BodyReader:
         """
         return b"" if self.done else self._read(buffer)
 
+    def pass_over(self, count: int) -> int:
+        """Count as read what of the next `count` bytes, which are in no buffer, is data; return how many that are.
+
+        None are, but of a body whose length is known.
+        """
+        if self._read != self._read_length:
+            return 0
+        taken = min(count, self._left)
+        self._left -= taken
+        self.done = self._left == 0
+        return taken
+
     def end(self) -> None:
         """Say that no byte follows.
 

@@ -3,11 +3,15 @@
 A body is read by a sans-io `BodyReader` from one stream and written to the other; the writer's `drain` stops the
 reading. Who is too slow is found by deadlines alone: the time at which a body would fall below its rate if nothing
 more came is known after every chunk.
+
+A request's body of known length goes from the callback that brings it into the upstream's transport, uncopied; its task
+is woken for what takes waiting alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from proxy import errors
 from proxy.config.limits import Limits
@@ -29,7 +33,7 @@ def _frame(data: bytes, reader: BodyReader, chunked: bool) -> bytes:
 class Upload:
     """A request's body on its way to the upstream."""
 
-    __slots__ = ("_chunked", "_downstream", "_ends_at", "_idle", "_limits", "_outcome", "reader")
+    __slots__ = ("_chunked", "_downstream", "_ends_at", "_idle", "_limits", "_outcome", "_received", "_since", "reader")
 
     def __init__(
         self,
@@ -49,6 +53,8 @@ class Upload:
         self._idle = idle  # seconds
         self._ends_at = ends_at  # loop.time() seconds
         self._outcome = outcome
+        self._since = 0.0  # when the rest of the body began to come, put off by what the upstream was waited for
+        self._received = 0  # bytes of the rest
 
     def available(self) -> bytes:
         """Return what has arrived already, framed for the upstream, with the end if that has arrived too."""
@@ -69,22 +75,51 @@ class Upload:
 
     async def _send(self, upstream: Stream) -> None:
         loop = asyncio.get_running_loop()
-        since, received = loop.time(), 0
-        while not self.reader.done:
-            falls_behind = since + max(self._limits.body_grace, received / self._limits.body_rate)
-            try:
-                more = await self._downstream.fill(min(loop.time() + self._idle, falls_behind, self._ends_at))
-            except StreamTimeout:
-                raise Refused(errors.BODY_TIMEOUT, "the request's body came too slowly") from None
-            if not more:
-                raise Refused(errors.CLIENT_GONE, "the client ended within its request's body")
-            data = self.available()
-            received += len(data)
-            if data:
-                upstream.write(data)
+        self._since = loop.time()
+        self._downstream.sink = partial(self._pass, upstream)
+        try:
+            while not self.reader.done:
+                try:
+                    more = await self._downstream.fill(self._due(loop.time()))
+                except StreamTimeout:
+                    raise Refused(errors.BODY_TIMEOUT, "the request's body came too slowly") from None
+                if not more:
+                    raise Refused(errors.CLIENT_GONE, "the client ended within its request's body")
+                data = self.available()
+                self._received += len(data)
+                if data:
+                    upstream.write(data)
                 waits = loop.time()
                 await upstream.drain(self._ends_at)
-                since += loop.time() - waits  # what the upstream takes is not the client's slowness
+                self._since += loop.time() - waits  # what the upstream takes is not the client's slowness
+        finally:
+            self._downstream.sink = None
+
+    def _due(self, now: float) -> float:
+        """Return when the next byte must have come (`loop.time()` seconds)."""
+        falls_behind = self._since + max(self._limits.body_grace, self._received / self._limits.body_rate)
+        return min(now + self._idle, falls_behind, self._ends_at)
+
+    def _pass(self, upstream: Stream, data: bytes) -> bytes:
+        """Send on at once what has just arrived, without the task; return what of it is not the body's.
+
+        The task goes on at the body's end, and where the upstream must be waited for or is gone.
+        """
+        downstream = self._downstream
+        if self._chunked or not upstream.writable:
+            return data
+        count = self.reader.pass_over(len(data))
+        self._received += count
+        self._outcome.bytes_in += count
+        upstream.write(data if count == len(data) else data[:count])
+        stalled = upstream.congested
+        if stalled:
+            downstream.pause_reading()
+        if stalled or self.reader.done:
+            downstream.rouse()
+        else:
+            downstream.postpone(self._due(downstream.loop.time()))
+        return data[count:]
 
 
 class Download:

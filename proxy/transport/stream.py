@@ -7,7 +7,7 @@ At most one coroutine waits in `fill` and at most one in `drain`; they may be tw
 their streams. So each wait has a deadline of its own.
 
 A task that waits is woken through the event loop, which costs 3 µs. A coroutine that a `Driver` runs is resumed in the
-very callback that brings the bytes.
+very callback that brings the bytes. Whoever only passes bytes on sets a `sink`, which gets them before any buffer does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncio
 import socket
 import struct
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Protocol, cast
 
 from proxy.transport.deadlines import Deadlines
@@ -83,6 +83,7 @@ class Stream(asyncio.Protocol):
         "lost",
         "patience",
         "resets",
+        "sink",
         "transport",
     )
 
@@ -98,6 +99,7 @@ class Stream(asyncio.Protocol):
         self.lost = False
         self.failed = False  # lost without the other side's end: what came before may not be all
         self.driver: Driver | None = None  # whom a `fill` is waited for by, where it is no task
+        self.sink: Callable[[bytes], bytes] | None = None  # takes what arrives, and gives back what it leaves
         self.resets = False  # an abort resets, for the end of this connection would be taken for a message's
 
         # Deadlines, `loop.time()` seconds: of `fill`, of `drain`, and of a stream that nobody waits on.
@@ -131,13 +133,16 @@ class Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Keep what arrived, wake the reader, and pause when enough is kept."""
+        if self.sink is not None and not self.buffer:
+            data = self.sink(data)
+            if not data:
+                return
         self.buffer += data
         self._fresh = True
         self._wake_filler()
         # Even when a task is woken: the loop may read thirty times before it gets its turn.
-        if len(self.buffer) >= READ_HIGH_WATER and not self._reading_paused:
-            self._reading_paused = True
-            self.transport.pause_reading()
+        if len(self.buffer) >= READ_HIGH_WATER:
+            self.pause_reading()
 
     def eof_received(self) -> bool:
         """Note the end. A plain connection stays half open, a TLS one closes itself (RFC 8446 section 6.1 aside)."""
@@ -222,11 +227,32 @@ class Stream(asyncio.Protocol):
         if self._filler is not None or self._waiting:
             self._read_by = min(self._read_by, deadline)
 
+    def postpone(self, deadline: float) -> None:
+        """Give a `fill` that is under way another deadline, for a sink has taken what arrived."""
+        if self._filler is not None:
+            self._read_by = deadline
+
+    def rouse(self) -> None:
+        """End a `fill`, the one that is under way or the next, for a sink has something for its coroutine to do."""
+        self._fresh = True
+        self._wake_filler()
+
+    def pause_reading(self) -> None:
+        """Read no more until the next `fill`."""
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
     def write(self, data: bytes) -> None:
         """Send bytes; raise StreamClosed when the other side is gone."""
         if self.lost:
             raise StreamClosed("connection lost")
         self.transport.write(data)
+
+    @property
+    def writable(self) -> bool:
+        """Whether `write` would raise nothing and `drain` would not wait."""
+        return not self.lost and not self._writing_paused
 
     @property
     def congested(self) -> bool:

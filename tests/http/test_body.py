@@ -46,6 +46,19 @@ def test_a_body_of_length_zero_is_done_at_once() -> None:
     assert _reader(Framing(BodyKind.LENGTH, 0)).done
 
 
+def test_a_counted_body_counts_what_passes_outside_of_the_buffer() -> None:
+    reader = _reader(Framing(BodyKind.LENGTH, 5))
+    assert (reader.pass_over(2), reader.done) == (2, False)
+    assert (reader.read(buffer := bytearray(b"l")), reader.done, buffer) == (b"l", False, b"")
+    assert (reader.pass_over(9), reader.done) == (2, True)
+    assert reader.pass_over(9) == 0
+
+
+@pytest.mark.parametrize("framing", [CHUNKED, Framing(BodyKind.UNTIL_CLOSE)], ids=["chunked", "until close"])
+def test_no_other_body_lets_bytes_pass_outside_of_the_buffer(framing: Framing) -> None:
+    assert _reader(framing).pass_over(9) == 0
+
+
 @SIZES
 def test_a_body_until_close_takes_everything(size: int) -> None:
     data, reader, left = _read(b"hello" + NEXT, UNTIL_CLOSE, size=size)

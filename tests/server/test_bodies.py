@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import ssl
 import threading
@@ -127,6 +128,30 @@ def test_an_upload_waits_for_a_slow_upstream(
     assert client.answer().status == 200
     assert received == [SIZE]
     assert peak.growth() < BOUND
+
+
+def test_an_upload_arrives_in_order_and_ends_where_the_next_request_begins(
+    service: RawUpstream, client: Client
+) -> None:
+    body = random.Random(7).randbytes(4 * MIB)
+    received: list[bytes] = []
+
+    def serve(sock: socket.socket) -> None:
+        reader = Reader(sock)
+        for _ in range(2):
+            received.append(reader.line())
+            while reader.line():
+                pass
+            if not received[1:]:
+                received.append(reader.exactly(len(body)))
+                sock.sendall(ok())
+        sock.sendall(ok(connection="close"))
+
+    service.script = serve
+    head = b"POST /up HTTP/1.1\r\nHost: raw.example.org\r\nContent-Length: %d\r\n\r\n" % len(body)
+    client.send(head + body + b"GET /next HTTP/1.1\r\nHost: raw.example.org\r\n\r\n")
+    assert [client.answer().status, client.answer().status] == [200, 200]
+    assert received == [b"POST /up HTTP/1.1", body, b"GET /next HTTP/1.1"]
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])

@@ -72,6 +72,57 @@ async def test_a_deadline_ends_the_wait_and_leaves_the_stream_open(pair: Pair) -
     assert await pair.stream.fill(FOREVER)
 
 
+async def test_a_sink_takes_what_arrives_and_the_buffer_keeps_what_it_leaves(pair: Pair) -> None:
+    taken = bytearray()
+
+    def take_three(data: bytes) -> bytes:
+        taken.extend(data[:3])
+        return data[3:]
+
+    pair.stream.sink = take_three
+    waiting = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    await asyncio.sleep(0)
+    pair.stream.data_received(b"abc")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    pair.stream.data_received(b"defgh")
+    assert await waiting
+    assert (taken, pair.stream.buffer) == (b"abcdef", b"gh")
+    pair.stream.data_received(b"ij")  # it must not overtake what waits
+    assert (taken, pair.stream.buffer) == (b"abcdef", b"ghij")
+
+
+async def test_a_sink_rouses_the_coroutine_that_waits_or_will_wait(pair: Pair) -> None:
+    waiting = asyncio.ensure_future(pair.stream.fill(FOREVER))
+    await asyncio.sleep(0)
+    pair.stream.rouse()
+    assert await waiting
+    pair.stream.rouse()
+    assert await pair.stream.fill(FOREVER)
+
+
+async def test_a_postponed_deadline_is_that_of_the_fill_under_way_alone(pair: Pair) -> None:
+    pair.stream.postpone(1.0)
+    pair.deadlines.sweep(2.0)
+    waiting = asyncio.ensure_future(pair.stream.fill(3.0))
+    await asyncio.sleep(0)
+    pair.stream.postpone(5.0)
+    pair.deadlines.sweep(4.0)
+    assert not waiting.done()
+    pair.deadlines.sweep(5.0)
+    with pytest.raises(StreamTimeout):
+        await waiting
+
+
+async def test_reading_that_is_paused_goes_on_with_the_next_fill(pair: Pair) -> None:
+    pair.stream.pause_reading()
+    await pair.send(b"abc")
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not pair.stream.buffer
+    assert await pair.stream.fill(FOREVER)
+
+
 async def test_reading_pauses_while_nobody_parses(pair: Pair) -> None:
     sending = asyncio.ensure_future(pair.send(bytes(8 * READ_HIGH_WATER)))
     await until(lambda: len(pair.stream.buffer) >= READ_HIGH_WATER)
