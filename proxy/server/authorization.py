@@ -7,21 +7,22 @@ the refusal.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http.asked import Asked, parse_question
+from proxy.http.header_sets import NAMES
 from proxy.http.message import Headers, RequestHead
 from proxy.http.respond import Answer
-from proxy.identity.principal import Principal
+from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
 from proxy.server.route import Route
 from proxy.server.standing import Standing
-from proxy.server.told import identified
+from proxy.server.told import calling
 
-# Told of everybody, empty where there is nothing to tell: Envoy replaces what its client sent only by what it is given.
-_ALWAYS: Final = (b"x-ztproxy-subject", b"x-ztproxy-email", b"x-ztproxy-groups")
+if TYPE_CHECKING:
+    from proxy.server.snapshot import Snapshot
 
 
 def question(head: RequestHead, standing: Standing) -> Asked:
@@ -39,15 +40,16 @@ def question(head: RequestHead, standing: Standing) -> Asked:
     return parse_question(head)
 
 
-def permitted(route: Route, principal: Principal, permit: Permit, request_id: str) -> Answer:
+def permitted(snapshot: Snapshot, route: Route, inquiry: Inquiry, permit: Permit) -> Answer:
     """Return the answer to a question about a request that is permitted."""
     decision = permit.decision
-    fields: Headers = [(b"cache-control", b"no-store"), (b"x-request-id", request_id.encode())]
-    told = [line.partition(b": ") for line in identified(route, principal, None, []).split(b"\r\n") if line]
-    fields += [(name, value) for name, _, value in told]
-    if route.config.headers.identity:
-        known = {name for name, _ in fields}
-        fields += [(name, b"") for name in _ALWAYS if name not in known]
+    fields: Headers = [(b"cache-control", b"no-store"), (b"x-request-id", inquiry.request_id.encode())]
+    told = calling(snapshot, route, inquiry.principal, None, [], inquiry.target.host, inquiry.time).fields
+    fields += [(name, value) for name, _, value in (line.partition(b": ") for line in told.split(b"\r\n") if line)]
+    known = {name for name, _ in fields}
+    # Empty where there is nothing to tell: Envoy replaces what its client sent only by what it is given.
+    sets = route.config.headers.identity
+    fields += [(name, b"") for each in sets for name in NAMES[each] if name not in known]
     fields += decision.headers
     if decision.request_headers_to_remove:  # Envoy's way to be told
         names = b",".join(sorted(decision.request_headers_to_remove))

@@ -155,7 +155,7 @@ class Exchange:
         except Refused as refused:
             raise explained(refused, route, principal) from refused
         if self._asked is not None:
-            await self._write(permitted(route, principal, permit, self._request_id))
+            await self._write(permitted(snapshot, route, inquiry, permit))
             return
         await self._forward(head, target, route, principal, peer, permit)
 

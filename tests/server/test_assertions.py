@@ -16,7 +16,7 @@ from proxy.http.header_sets import NAMES
 from proxy.server.repeat import Repeat
 from proxy.server.told import Told
 from tests.assertions import verified, write_key
-from tests.gateway import Client, Gateway, Upstream, gateway
+from tests.gateway import Answer, Client, Gateway, Upstream, gateway
 from tests.world import World, config
 
 KEYS = "/.well-known/ztproxy/jwks.json"
@@ -34,7 +34,12 @@ ROUTES = """\
 LISTENERS = """\
   - {name: edge, address: "127.0.0.1:0", tls: {certificate: edge.pem, key: edge.key, client_certificates: optional}}
   - {name: plain, address: "127.0.0.1:0", plaintext: true}
-  - {name: redirect, address: "127.0.0.1:0", serves: https_redirect}"""
+  - {name: redirect, address: "127.0.0.1:0", serves: https_redirect}
+  - name: authz
+    address: "127.0.0.1:0"
+    plaintext: true
+    serves: authorization
+    trusted_proxies: {networks: [127.0.0.1/32]}"""
 SIGNED = "assertion: {key_files: [assertion.key]}"
 USER = {
     "groups": ["engineering"], "email": "ana@example.org", "email_verified": True, "name": "Ana A.",
@@ -130,6 +135,29 @@ def test_a_route_tells_in_the_sets_that_it_names(front: Gateway, world: World, s
         "remote-groups": "engineering", "remote-name": "Ana A.",
     }  # fmt: skip
     assert told(front, service, "silent.example.org", world.bearer(**USER)) == {}
+
+
+def asked(front: Gateway, url: str, *fields: str) -> Answer:
+    with Client(front.address("authz")) as client:
+        question = f"X-Original-URL: {url}", "X-Original-Method: GET"
+        return client.get("/api/authz/auth-request", "authz", *question, *fields)
+
+
+def test_another_gateway_is_given_what_an_upstream_would_be(front: Gateway, world: World) -> None:
+    answer = asked(front, "https://wiki.example.org/x", world.bearer(**USER))
+    claims = verified(answer.get(FIELD) or "", keys_of(front), "https://wiki.example.org")
+    assert (answer.status, claims["sub"]) == (200, "ana")
+    for host, sets in (("wiki", ["ztproxy"]), ("legacy", ["oauth2-proxy", "authelia", "pomerium"]), ("silent", [])):
+        nobody = asked(front, f"https://{host}.example.org/x", "X-Ztproxy-Assertion: root", "Remote-User: root")
+        names = {name.decode() for names in NAMES.values() for name in names}
+        given = {name: value for name, value in nobody.headers if name in names}
+        assert given == {name.decode(): "" for each in sets for name in NAMES[each]}
+
+
+def test_a_question_about_the_keys_is_decided_like_any(front: Gateway) -> None:
+    answer = asked(front, f"https://wiki.example.org{KEYS}")
+    assert (answer.status, answer.body) == (200, b"")
+    assert asked(front, f"https://none.example.org{KEYS}").status == 404
 
 
 # --- the keys
