@@ -61,17 +61,8 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Pri
     for claim, rule in _REFUSED.items():
         if claim in claims:
             raise InvalidToken(rule)
-    if claims.get("iss") != rules.url:
-        raise InvalidToken("issuer must be the configured one, to the letter")
-    _require_audience(claims, rules)
-    expires = _time(claims, "exp")
-    if expires is None:
-        raise InvalidToken("token must expire")
-    if now >= expires + rules.skew:
-        raise InvalidToken("token must not be expired")
-    issued = _past(claims, "iat", rules, now)
-    _past(claims, "nbf", rules, now)
-    signed_in = _past(claims, "auth_time", rules, now)
+    ours = require_ours(claims, rules, now)
+    signed_in = past_of(claims, "auth_time", rules, now)
     subject = claims.get("sub")
     if type(subject) is not str or not subject:
         raise InvalidToken("subject must be a string that is not empty")
@@ -80,25 +71,51 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Pri
         id=subject,
         issuer=rules.name,
         issuer_url=rules.url,
-        email=_vouched_email(claims, rules),
-        groups=_groups(claims, rules),
+        email=vouched_email(claims, rules),
+        groups=groups_of(claims, rules),
         claims=claims,
         method="bearer",
-        authenticated_at=issued if signed_in is None else signed_in,
-        expires_at=expires + rules.skew,
+        authenticated_at=ours.issued if signed_in is None else signed_in,
+        expires_at=ours.expires + rules.skew,
     )
 
 
-def _require_audience(claims: dict[str, Any], rules: TokenRules) -> None:
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What every token for us states: whom it is for, and POSIX seconds of its end and its making (or None)."""
+
+    audience: list[str]
+    expires: float
+    issued: float | None
+
+
+def require_ours(claims: dict[str, Any], rules: TokenRules, now: float) -> Ours:
+    """Return what a token states that is its issuer's, for us, and good now. Raise InvalidToken for any other."""
+    if claims.get("iss") != rules.url:
+        raise InvalidToken("issuer must be the configured one, to the letter")
+    audience = _require_audience(claims, rules)
+    expires = time_of(claims, "exp")
+    if expires is None:
+        raise InvalidToken("token must expire")
+    if now >= expires + rules.skew:
+        raise InvalidToken("token must not be expired")
+    issued = past_of(claims, "iat", rules, now)
+    past_of(claims, "nbf", rules, now)
+    return Ours(audience, expires, issued)
+
+
+def _require_audience(claims: dict[str, Any], rules: TokenRules) -> list[str]:
+    """Return whom a token is for. Raise InvalidToken unless one of them is one of the rules' audiences."""
     audience = claims.get("aud")
     named = [audience] if type(audience) is str else audience
     if type(named) is not list or not all(type(name) is str for name in named):
         raise InvalidToken("audience must be a string or a list of strings")
     if rules.audiences.isdisjoint(named):
         raise InvalidToken("audience must be ours")
+    return named
 
 
-def _time(claims: dict[str, Any], claim: str) -> float | None:
+def time_of(claims: dict[str, Any], claim: str) -> float | None:
     """Return a NumericDate, or None where there is none. `true` is a number to Python and none to RFC 7519."""
     if claim not in claims:
         return None
@@ -108,8 +125,9 @@ def _time(claims: dict[str, Any], claim: str) -> float | None:
     return float(value)
 
 
-def _past(claims: dict[str, Any], claim: str, rules: TokenRules, now: float) -> float | None:
-    value = _time(claims, claim)
+def past_of(claims: dict[str, Any], claim: str, rules: TokenRules, now: float) -> float | None:
+    """Return a NumericDate that has come, or None where there is none. Raise InvalidToken where it is in the future."""
+    value = time_of(claims, claim)
     if value is not None and value > now + rules.skew:
         raise InvalidToken(f"{claim} must not be in the future")
     return value
@@ -128,7 +146,13 @@ def _at(claims: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return holder, name
 
 
-def _vouched_email(claims: dict[str, Any], rules: TokenRules) -> str:
+def has_claim(claims: dict[str, Any], path: str) -> bool:
+    """Whether there is a claim of this name, or along this dotted path."""
+    holder, name = _at(claims, path)
+    return name in holder
+
+
+def vouched_email(claims: dict[str, Any], rules: TokenRules) -> str:
     """Return the e-mail address if its issuer vouches for it, else an empty string.
 
     That is: the flag beside it says so (`email_verified` for `email`), with the JSON value `true` alone; and its domain
@@ -149,7 +173,7 @@ def _vouched_email(claims: dict[str, Any], rules: TokenRules) -> str:
     return f"{local}@{domain}"
 
 
-def _groups(claims: dict[str, Any], rules: TokenRules) -> tuple[str, ...]:
+def groups_of(claims: dict[str, Any], rules: TokenRules) -> tuple[str, ...]:
     """Return the groups: a list of strings, or one string that is one group. Anything else is no group at all."""
     holder, name = _at(claims, rules.groups_claim)
     value = holder.get(name)

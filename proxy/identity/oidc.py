@@ -1,4 +1,4 @@
-"""How an issuer's keys are found: OpenID Connect Discovery 1.0.
+"""How an issuer's keys and endpoints are found: OpenID Connect Discovery 1.0.
 
 It knows URLs and documents: no key, no token, no schedule, and of the network only that somebody fetches (`fetch`). A
 discovery document must be about the issuer that was asked for. What is fetched is what the operator configured and
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.identity.token import InvalidToken, parse_object
@@ -62,12 +63,11 @@ def discovery_url(issuer: str) -> str:
     return issuer.removesuffix("/") + "/.well-known/openid-configuration"
 
 
-def parse_discovery(body: bytes, issuer: str) -> str:
-    """Return the `jwks_uri` of an issuer's discovery document.
+def parse_document(body: bytes, issuer: str) -> dict[str, Any]:
+    """Return an issuer's discovery document.
 
     Raises:
-        FetchFailed: it is no such document, it is another issuer's (section 4.3: to the letter), or it names a place
-            that keys must not come from.
+        FetchFailed: it is none, or it is another issuer's (section 4.3: to the letter).
     """
     try:
         document = parse_object(body)
@@ -75,15 +75,29 @@ def parse_discovery(body: bytes, issuer: str) -> str:
         raise FetchFailed(f"discovery: {broken}") from None
     if document.get("issuer") != issuer:
         raise FetchFailed("discovery: issuer must be the configured one, to the letter")
-    location = document.get("jwks_uri")
+    return document
+
+
+def place_of(document: dict[str, Any], member: str, issuer: str) -> str:
+    """Return a URL that a discovery document names. Raise FetchFailed where it must not be one to turn to."""
+    location = document.get(member)
     if type(location) is not str:
-        raise FetchFailed("discovery: jwks_uri must be there")
+        raise FetchFailed(f"discovery: {member} must be there")
     rule = url_rule(location)
     if rule is None and urlsplit(location).scheme == "http" and urlsplit(issuer).scheme != "http":
         rule = "must be https"  # an issuer elsewhere has no say about ports of this machine
     if rule is not None:
-        raise FetchFailed(f"discovery: jwks_uri {rule}")
+        raise FetchFailed(f"discovery: {member} {rule}")
     return location
+
+
+def parse_discovery(body: bytes, issuer: str) -> str:
+    """Return the `jwks_uri` of an issuer's discovery document.
+
+    Raises:
+        FetchFailed: it is no such document, it is another issuer's, or it names a place that keys must not come from.
+    """
+    return place_of(parse_document(body, issuer), "jwks_uri", issuer)
 
 
 async def fetch_jwks(fetch: Fetch, issuer: str, jwks_url: str | None) -> Document:

@@ -50,6 +50,7 @@ class Token:
     """A token that is well-formed; nothing in it is proven yet.
 
     Args:
+        kind: the header's `typ` in lower case, `jwt` where it has none.
         algorithm: the header's `alg`.
         kid: the header's `kid`, or None.
         certificate: the header's `x5t` and `x5t#S256`, those that are there.
@@ -58,6 +59,7 @@ class Token:
         signature: the signature, decoded.
     """
 
+    kind: str
     algorithm: str
     kid: str | None
     certificate: dict[str, str]
@@ -66,15 +68,19 @@ class Token:
     signature: bytes
 
 
-def parse_token(text: bytes) -> Token:
+def parse_token(text: bytes, types: frozenset[str] = TYPES) -> Token:
     """Return the token that a compact serialization holds.
+
+    Args:
+        text: the serialization.
+        types: the values of `typ` that it may have, in lower case; a token without one is a `jwt`.
 
     Raises:
         InvalidToken: it is no compact JWS, or its header or payload breaks a rule.
     """
     header, payload, signature, signing_input = split_jws(text)
-    algorithm, kid, certificate = parse_header(header)
-    return Token(algorithm, kid, certificate, parse_object(payload), signing_input, signature)
+    kind, algorithm, kid, certificate = parse_header(header, types)
+    return Token(kind, algorithm, kid, certificate, parse_object(payload), signing_input, signature)
 
 
 def split_jws(text: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -124,8 +130,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def parse_header(raw: bytes) -> tuple[str, str | None, dict[str, str]]:
-    """Return a header's `alg`, `kid` and certificate thumbprints. Raise InvalidToken if it says more than it may."""
+def parse_header(raw: bytes, types: frozenset[str]) -> tuple[str, str, str | None, dict[str, str]]:
+    """Return a header's `typ`, `alg`, `kid` and certificate thumbprints. Raise InvalidToken if it says too much."""
     header = parse_object(raw)
     for member, rule in REFUSED_MEMBERS.items():
         if member in header:
@@ -134,15 +140,16 @@ def parse_header(raw: bytes) -> tuple[str, str | None, dict[str, str]]:
     if type(algorithm) is not str:
         raise InvalidToken("token must name its algorithm")
     kind = header.get("typ", "jwt")
-    if type(kind) is not str or kind.lower() not in TYPES:
-        raise InvalidToken("token must be an access token by its type")
+    if type(kind) is not str or kind.lower() not in types:
+        wanted = "an access token" if types is TYPES else "what it was sent as"
+        raise InvalidToken(f"token must be {wanted} by its type")
     kid = header.get("kid")
     if "kid" in header and (type(kid) is not str or not 0 < len(kid) <= _KID_LENGTH or not kid.isprintable()):
         raise InvalidToken("key id must be a short printable string")
     certificate: dict[str, str] = {name: header[name] for name in THUMBPRINTS if name in header}
     if not all(type(value) is str for value in certificate.values()):
         raise InvalidToken("certificate thumbprint must be a string")
-    return algorithm, kid, certificate
+    return kind.lower(), algorithm, kid, certificate
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from proxy.identity.jwks import InvalidKey, parse_jwks
-from proxy.identity.token import InvalidToken, Token, parse_header, split_jws
+from proxy.identity.token import TYPES, InvalidToken, Token, parse_header, split_jws
 from tests.identity.attacks import ATTACKS, World
 from tests.identity.test_keys import running
 from tests.issuer import FakeIssuer
@@ -46,8 +46,8 @@ def verify(keys: dict[str, Any], text: str) -> None:
     """Verify a signature as a token's is verified; what is signed need be no claims."""
     key_set = parse_jwks(json.dumps(keys if "keys" in keys else {"keys": [keys]}).encode())
     header, _payload, signature, signing_input = split_jws(text.encode())
-    algorithm, kid, thumbprints = parse_header(header)
-    token = Token(algorithm, kid, thumbprints, {}, signing_input, signature)
+    kind, algorithm, kid, thumbprints = parse_header(header, TYPES)
+    token = Token(kind, algorithm, kid, thumbprints, {}, signing_input, signature)
     key = key_set.find(token)
     if key is None:
         raise InvalidToken("key must be in the set")
