@@ -60,9 +60,14 @@ async def write_answer(
         await linger(downstream)
 
 
+def asks_for_keys(head: RequestHead, snapshot: Snapshot) -> bool:
+    """Tell whether a gateway asks for the keys of assertions, for its applications, and not about a request."""
+    return snapshot.assertions is not None and head.target in KEY_SETS
+
+
 def is_own(target: Target, listener: Listener, snapshot: Snapshot) -> bool:
     """Tell whether the proxy itself is asked: by `OPTIONS *`, or for the keys of its assertions."""
-    keys = target.path in KEY_SETS and snapshot.assertions is not None and listener.serves == "proxy"
+    keys = target.path in KEY_SETS and snapshot.assertions is not None and listener.serves != "https_redirect"
     return keys or target.path == b"*"
 
 

@@ -28,7 +28,7 @@ from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
-from proxy.server.answer import explained, is_own, own_answer, redirected, write_answer
+from proxy.server.answer import asks_for_keys, explained, is_own, own_answer, redirected, write_answer
 from proxy.server.authorization import permitted, question
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
@@ -164,7 +164,7 @@ class Exchange:
     def _enter(self, head: RequestHead) -> Target:
         connection, limits = self.connection, self._snapshot.config.limits
         target = head.goes_to
-        if connection.listener.serves == "authorization":
+        if connection.listener.serves == "authorization" and not asks_for_keys(head, self._snapshot):
             self._asked = question(head, connection.standing)
             head, target = self._asked.head, self._asked.target
         elif target is None:
@@ -178,7 +178,7 @@ class Exchange:
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
         connection.standing.require_same_setting(target.host, connection.server_name)
-        if is_own(target, connection.listener, self._snapshot):
+        if self._asked is None and is_own(target, connection.listener, self._snapshot):
             if not connection.standing.router.knows(target.host):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ def test_a_token_says_how_its_user_signed_in(assertions: Assertions) -> None:
 
 def test_a_workload_that_a_user_comes_through_is_no_device(assertions: Assertions) -> None:
     assert "device" not in claims_of(assertions, ana(), peer=WORKLOAD)
+
+
+def test_a_device_is_told_beside_its_user(assertions: Assertions) -> None:
+    user, device = ana(), dataclasses.replace(WORKLOAD, id="mdm:C02", kind="device")
+    assert claims_of(assertions, user, peer=device)["device"] == "mdm:C02"
+    assert "device" not in claims_of(assertions, user)
 
 
 def test_an_assertion_in_pomerium_s_form_names_the_bare_host(assertions: Assertions) -> None:

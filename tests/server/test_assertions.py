@@ -160,6 +160,16 @@ def test_a_question_about_the_keys_is_decided_like_any(front: Gateway) -> None:
     assert asked(front, f"https://none.example.org{KEYS}").status == 404
 
 
+def test_another_gateway_passes_the_keys_on(front: Gateway) -> None:
+    with Client(front.address("authz")) as client:
+        for _ in range(2):
+            answer = client.get(KEYS, "wiki.example.org", "X-Original-URL: https://wiki.example.org/x")
+            assert (answer.status, answer.body) == (200, keys_of(front))
+        assert client.get(KEYS, "none.example.org").status == 404
+        assert client.get(f"{KEYS}/x", "wiki.example.org").status == 404
+        assert client.get("/", "wiki.example.org").status == 404
+
+
 # --- the keys
 
 
