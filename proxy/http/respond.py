@@ -69,7 +69,6 @@ def refusal(refused: Refused, *, request_id: str, accept: bytes, brand: str = "z
         accept: the request's Accept field, or nothing.
         brand: whose page it is.
     """
-    row = refused.row
     headers = [(name, value) for name, value in refused.headers]
     names = {name for name, _ in headers}
     if refused.body is not None:
@@ -82,16 +81,18 @@ def refusal(refused: Refused, *, request_id: str, accept: bytes, brand: str = "z
     else:
         body = _problem(refused, request_id)
         headers.append((b"content-type", b"application/problem+json"))
-    if refused.status == 401 and b"www-authenticate" not in names:
-        headers.append((b"www-authenticate", b"Bearer"))  # a 401 must have a challenge (RFC 9110 section 15.5.2)
-    if row.retry_after is not None and b"retry-after" not in names:
-        headers.append((b"retry-after", b"%d" % row.retry_after))
     headers += [
-        (b"proxy-status", f'ztproxy; error={row.proxy_status}; details="{row.code}"'.encode()),
+        *_told(refused, names),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
     ]
     return _answer(refused.status, headers, body, request_id)
+
+
+def refusal_fields(refused: Refused) -> tuple[int, bytes, Headers]:
+    """Return status, reason phrase and fields of a refusal that has a page of its own."""
+    names = {name for name, _ in refused.headers}
+    return refused.status, _title(refused.status).encode(), [*refused.headers, *_told(refused, names)]
 
 
 def redirect(status: int, location: str, request_id: str) -> Answer:
@@ -116,6 +117,17 @@ def key_set(body: bytes, method: bytes, request_id: str) -> Answer:
         return Answer(405, b"Method Not Allowed", [(b"allow", b"GET, HEAD"), *fields], b"")
     fields += [(b"content-type", b"application/jwk-set+json"), (b"cache-control", b"public, max-age=300")]
     return Answer(200, b"OK", fields, body)
+
+
+def _told(refused: Refused, names: set[bytes]) -> Headers:
+    """Return the fields that say why, and when to try again."""
+    row, fields = refused.row, []
+    if refused.status == 401 and b"www-authenticate" not in names:
+        fields.append((b"www-authenticate", b"Bearer"))  # a 401 must have a challenge (RFC 9110 section 15.5.2)
+    if row.retry_after is not None and b"retry-after" not in names:
+        fields.append((b"retry-after", b"%d" % row.retry_after))
+    fields.append((b"proxy-status", f'ztproxy; error={row.proxy_status}; details="{row.code}"'.encode()))
+    return fields
 
 
 def _answer(status: int, headers: Headers, body: bytes, request_id: str) -> Answer:
