@@ -7,14 +7,16 @@ could ask for, nobody is sent to. In between it lies sealed. It must not know se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.errors import Refused
+from proxy.errors import TARGET_REFUSED, Refused
 from proxy.http.message import Target
 from proxy.http.target import parse_target
-from proxy.portal.request import PREFIX, Place, Places
+from proxy.portal.request import PREFIX, Place, Places, Stopped
 
 HTTPS = 443
+_FOLDER = PREFIX.strip("/")
 _LONGEST_PATH = 1920  # with its query: the sealed state must fit into one cookie of 4096 bytes
 _LONGEST_TEXT = 8192
 _PAGES = (b"/", b"/.ztproxy/", b"/.ztproxy/who")  # of the sign-in host; no step of signing in or out
@@ -76,7 +78,7 @@ class Returns:
 
         The portal's own pages of an application host are no return address: the way to sign in would lead into itself.
         """
-        if (target.port or HTTPS) != self._port or _is_portal(target):
+        if (target.port or HTTPS) != self._port or is_portal(target):
             return None
         return self._places(target.host, target.segments)
 
@@ -84,9 +86,28 @@ class Returns:
         """Tell whether a target is on the sign-in host."""
         return target.host == self._host and (target.port or HTTPS) == self._port
 
+    def providers(self, address: Return) -> Sequence[str] | None:
+        """Return the names of the providers that may sign people in for an address; None: any may."""
+        place = self._place_of(address)
+        return None if place is None else place.providers
+
+    def title(self, address: Return) -> str:
+        """Return what people call the application of an address; empty where it is none."""
+        place = self._place_of(address)
+        return "" if place is None else place.title
+
+    def _place_of(self, address: Return) -> Place | None:
+        target = _parse(address.url, None)
+        return None if target is None else self.place(target)
+
     def accepts(self, address: Return) -> bool:
         """Tell whether a person may be sent to an address that was sealed earlier: the routes may have changed."""
         return self.read(address.url, None) is not None
+
+    def require(self, address: Return) -> None:
+        """Raise Stopped (TARGET_REFUSED) for an address that nobody may be sent to."""
+        if not self.accepts(address):
+            raise Stopped(TARGET_REFUSED, "a return address must be one of a route that people sign in on")
 
     def read(self, text: str, host: str | None) -> Return | None:
         """Return the address that a link asks to come back to, or None where it may not.
@@ -117,5 +138,6 @@ def _parse(text: str, host: str | None) -> Target | None:
     return None
 
 
-def _is_portal(target: Target) -> bool:
-    return target.path.startswith(PREFIX.encode())
+def is_portal(target: Target) -> bool:
+    """Tell whether a target lies under `/.ztproxy/`, in whatever encoding."""
+    return len(target.segments) > 1 and target.segments[0] == _FOLDER

@@ -1,0 +1,129 @@
+"""Sessions are asked about at their provider while they last: its claims may have changed, or the person be gone.
+
+Who uses a session notices that its time has come, and goes on with what is known; `run` asks the provider. A session
+has one refresh token, which many a provider lets nobody use twice: whoever asks holds a lease in the store, so that of
+all workers of all hosts one asks. A provider that cannot be asked changes nothing, and is asked again later; one that
+says that the grant is gone ends the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from secrets import token_hex
+
+from proxy.identity.login.outcome import Ended, Identity, LoginUnavailable
+from proxy.identity.sealed import SealBroken
+from proxy.identity.sessions.session import Session
+from proxy.identity.sessions.store import StoreUnavailable
+from proxy.portal.holder import REFRESH_TOKEN, with_identity
+from proxy.portal.site import Site
+
+_LEASE_SECONDS = 30.0  # longer than a provider is given to answer, and the pause after one that did not
+_ATTEMPTS = 5  # to write what others write too
+_AT_ONCE = 16
+_GRACE_SECONDS = 5.0
+_NOTICED = 10_000
+
+
+class Refresher:
+    """Refreshes sessions of one sign-in host; it outlives reloads.
+
+    Args:
+        site: providers, store and keyring; a reload puts another one in its place.
+        clock: POSIX seconds.
+    """
+
+    def __init__(self, site: Site, clock: Callable[[], float] = time.time) -> None:
+        self.site = site
+        self._clock = clock
+        self._owner = token_hex(8)
+        self._noticed: dict[str, None] = {}
+        self._paused: dict[str, float] = {}  # until when a session is not asked about again
+        self._wanted = asyncio.Event()
+
+    def notice(self, session: Session, now: float) -> None:
+        """Take note that a session is used; cheap, for it is told of every request."""
+        if session.refresh_at is None or now < session.refresh_at or session.id in self._noticed:
+            return
+        if now < self._paused.get(session.id, 0.0) or len(self._noticed) >= _NOTICED:
+            return
+        self._noticed[session.id] = None
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Refresh what was noticed, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._noticed:
+                ids = list(self._noticed)[:_AT_ONCE]
+                try:
+                    await _to_the_end(asyncio.gather(*(self.refresh(each) for each in ids)))
+                finally:
+                    for each in ids:
+                        self._noticed.pop(each, None)
+
+    async def refresh(self, session_id: str) -> None:
+        """Ask a session's provider about it, unless somebody else does so, or has just done."""
+        now = self._clock()
+        if len(self._paused) >= _NOTICED:
+            self._paused = {each: until for each, until in self._paused.items() if until > now}
+        self._paused[session_id] = now + _LEASE_SECONDS
+        try:
+            if not await self.site.store.lease(_lease(session_id), self._owner, _LEASE_SECONDS):
+                return
+            if await self._refresh_alone(session_id):
+                await self.site.store.release(_lease(session_id), self._owner)
+                self._paused.pop(session_id, None)
+        except StoreUnavailable:
+            return  # nothing was lost: the session is asked about at its next use
+
+    async def _refresh_alone(self, session_id: str) -> bool:
+        """Refresh a session; return False where the provider could not be asked, so that the lease is the pause."""
+        session = await self.site.store.get(session_id)
+        if session is None or session.refresh_at is None or self._clock() < session.refresh_at:
+            return True
+        provider = self.site.providers.get(session.issuer)
+        if provider is None:
+            return False
+        try:
+            token = self.site.keyring.open(REFRESH_TOKEN, session.refresh_token, self._clock()).decode()
+            answer = await provider.refresh(token, session)
+        except LoginUnavailable:
+            return False
+        except SealBroken as broken:
+            await self.site.store.end(session_id, f"refresh token: {broken}")
+            return True
+        if isinstance(answer, Ended):
+            await self.site.store.end(session_id, answer.reason)
+            return True
+        await self._keep(session, answer)
+        return True
+
+    async def _keep(self, session: Session, identity: Identity) -> None:
+        """Write down what a provider says now. When and how the person signed in, a refresh cannot change."""
+        current: Session | None = session
+        for _ in range(_ATTEMPTS):
+            if current is None:
+                return
+            fresh = with_identity(current, identity, self.site.keyring, self._clock() + self.site.refresh)
+            kept = replace(fresh, authenticated_at=current.authenticated_at, amr=current.amr, acr=current.acr)
+            if await self.site.store.update(kept, current.version):
+                return
+            current = await self.site.store.get(session.id)
+
+
+async def _to_the_end(work: asyncio.Future[list[None]]) -> None:
+    """Wait for work, a while even when cancelled: a refresh token that came and was not kept ends a session."""
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work], timeout=_GRACE_SECONDS)
+        raise
+
+
+def _lease(session_id: str) -> str:
+    return f"refresh {session_id}"
