@@ -79,7 +79,8 @@ class Database:
     async def close(self) -> None:
         """Close connections and end the threads."""
         for thread in (self._writer, self._reader):
-            thread.executor.submit(thread.drop)
+            with contextlib.suppress(StoreUnavailable):
+                await self._run(thread, thread.drop)
             thread.executor.shutdown(wait=False)
 
     async def _run(self, thread: _Thread, job: Callable[[], _T]) -> _T:

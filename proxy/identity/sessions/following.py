@@ -50,10 +50,14 @@ class Following:
         self._forgets.append(forget)
 
     async def run(self) -> None:
-        """Follow, until cancelled."""
-        while True:
-            if not await self.step():
-                await asyncio.sleep(_RETRY_SECONDS)
+        """Follow, until cancelled; nothing is believed after that, and whoever lasts is told to ask somebody else."""
+        try:
+            while True:
+                if not await self.step():
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            self.believed_until = float("-inf")
+            self._forget(None)
 
     async def step(self) -> bool:
         """Follow once; return False where the store could not be asked."""

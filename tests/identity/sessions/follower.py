@@ -25,13 +25,18 @@ async def main(path: str, session_id: str, handle: str) -> None:
         await sessions.read(handle.encode(), HOST, time.time())
         await asyncio.sleep(0.01)
     sessions.subscribe(session_id, cut.set)
-    print("remembered", flush=True)
+    _say("remembered")
     await cut.wait()
-    print("cut", flush=True)
+    _say("cut")
     if sessions.recall(handle.encode(), HOST, time.time()) is None:
-        print("forgotten", flush=True)
+        _say("forgotten")
     following.cancel()
     await store.close()
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -302,6 +302,20 @@ async def test_whoever_lasts_outlives_a_short_outage_and_no_long_one(world: Worl
     assert told == [made.id]
 
 
+async def test_whoever_lasts_is_told_when_nobody_follows_any_more(world: World) -> None:
+    told = asyncio.Event()
+    made, text = await world.signed_in()
+    await world.read(text)
+    running = asyncio.ensure_future(world.sessions.run())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    world.sessions.subscribe(made.id, told.set)
+    running.cancel()
+    await asyncio.wait([running])
+    assert told.is_set()
+    assert world.recall(text) is None
+
+
 async def test_a_revocation_reaches_another_process_within_a_second(world: World) -> None:
     made, text = await world.signed_in()
     path = str(world.store._database._path)
