@@ -69,6 +69,8 @@ class Refresher:
     async def refresh(self, session_id: str) -> None:
         """Ask a session's provider about it, unless somebody else does so, or has just done."""
         now = self._clock()
+        if now < self._paused.get(session_id, 0.0):
+            return  # a lease is one's own to take again, so that it does not part those of one process
         if len(self._paused) >= _NOTICED:
             self._paused = {each: until for each, until in self._paused.items() if until > now}
         self._paused[session_id] = now + _LEASE_SECONDS

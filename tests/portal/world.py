@@ -11,6 +11,7 @@ from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from proxy.errors import Refused
 from proxy.http.message import Headers, Target
 from proxy.http.target import parse_target
 from proxy.identity.login.outcome import Ended, Identity, LoginRefused, LoginUnavailable, LogoutToken
@@ -20,10 +21,12 @@ from proxy.identity.sessions.live import Sessions
 from proxy.identity.sessions.session import Session
 from proxy.identity.sessions.store import Store, StoreUnavailable
 from proxy.policy.decision import StepUp
+from proxy.portal.pages import App, Pages
 from proxy.portal.portal import Portal
-from proxy.portal.request import Place, PortalRequest, Told
+from proxy.portal.request import Place, PortalRequest, Stopped, Told
 from proxy.portal.returning import Returns
 from proxy.portal.site import Site
+from proxy.portal.views import Views
 
 ACCESS, WIKI, GIT = "access.example.org", "wiki.example.org", "git.example.org"
 NOW = 1_800_000_000.0
@@ -137,36 +140,36 @@ class Shown:
     values: dict[str, Any]
 
 
-class FakeViews:
-    """Remembers the last page."""
+class WatchedViews(Views):
+    """The real pages, and what the last one was told to show."""
 
-    def __init__(self) -> None:
+    def __init__(self, pages: Pages) -> None:
+        super().__init__(pages)
         self.shown = Shown("", {})
 
-    def _show(self, page: str, request: PortalRequest, status: int = 200, **values: Any) -> Told:
-        self.shown = Shown(page, values)
-        return Told(status, b"", [(b"content-type", b"text/html"), (b"x-page", page.encode())], page.encode())
-
     def choose(self, links: Sequence[tuple[str, str]], application: str, request: PortalRequest) -> Told:
-        return self._show("choose", request, links=list(links), application=application)
+        self.shown = Shown("choose", {"links": list(links), "application": application})
+        return super().choose(links, application, request)
 
     def who(self, request: PortalRequest, session: Session, token: str, provider: str) -> Told:
-        return self._show("who", request, session=session, token=token)
+        self.shown = Shown("who", {"session": session, "token": token, "provider": provider})
+        return super().who(request, session, token, provider)
 
-    def applications(self, request: PortalRequest, session: Session, apps: Sequence[Any], token: str) -> Told:
-        return self._show("applications", request, session=session, apps=apps, token=token)
+    def applications(self, request: PortalRequest, session: Session, apps: Sequence[App], token: str) -> Told:
+        self.shown = Shown("applications", {"session": session, "apps": apps, "token": token})
+        return super().applications(request, session, apps, token)
 
-    def signed_out(self, request: PortalRequest, way: tuple[str, str] | None) -> Told:
-        return self._show("signed out", request, way=way)
+    def signed_out(self, request: PortalRequest, provider: tuple[str, str] | None) -> Told:
+        self.shown = Shown("signed out", {"way": provider})
+        return super().signed_out(request, provider)
 
-    def stopped(self, refused: Any, request: PortalRequest) -> Told:
-        again = getattr(refused, "again", "")
-        told = self._show("stopped", request, refused.status, again=again, sentence=refused.public_reason)
-        fields = [*refused.headers, *getattr(refused, "fields", ())]
-        return replace(told, code=refused.row.code, detail=refused.detail).adding(*fields)
+    def stopped(self, refused: Refused, request: PortalRequest) -> Told:
+        again = refused.again if isinstance(refused, Stopped) else ""
+        self.shown = Shown("stopped", {"again": again, "sentence": refused.public_reason})
+        return super().stopped(refused, request)
 
-    def asset(self, name: str) -> Told | None:
-        return Told(200, b"OK", [], name.encode()) if name == "style.css" else None
+
+PAGES = Pages(f"https://{ACCESS}", brand="Example", contact="it@example.org")
 
 
 def places(host: str, segments: tuple[str, ...]) -> Place | None:
@@ -183,7 +186,7 @@ class World:
         self.store = store
         self.now = NOW
         self.providers = {provider.name: provider for provider in providers or (FakeProvider(),)}
-        self.views = FakeViews()
+        self.views = WatchedViews(PAGES)
         self.sessions = Sessions(store, idle=3600, clock=lambda: self.now)
         self.keyring = Keyring.of(KEY)
         self.site = Site(
@@ -193,7 +196,7 @@ class World:
             self.sessions,
             store,
             self.keyring,
-            self.views,  # type: ignore[arg-type]
+            self.views,
             lifetime=12 * 3600,
             refresh=600,
             bind_device=bind_device,
@@ -204,8 +207,8 @@ class World:
     def provider(self) -> FakeProvider:
         return next(iter(self.providers.values()))
 
-    async def _applications(self, session: Session, peer: Peer | None, source: str) -> list[Any]:
-        return ["wiki"]
+    async def _applications(self, session: Session, peer: Peer | None, source: str) -> list[App]:
+        return [App("Wiki", f"https://{WIKI}/"), App("Git", f"https://{GIT}/")]
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
