@@ -34,13 +34,22 @@ class Origin:
     path: Path
 
     def open(self) -> Store:
-        """Return the store; it connects when it is asked first."""
-        return SQLiteStore(self.path)
+        """Return the store; it connects when it is asked first.
+
+        Raises:
+            ValueError: what is given is no URL of a Redis server.
+            ImportError: what Redis needs is not installed.
+        """
+        if not self.url:
+            return SQLiteStore(self.path)
+        from proxy.identity.sessions.redis import RedisStore  # an extra
+
+        return RedisStore(self.url)
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What works. `sessions.run()` is its background work; `store.close()` ends it."""
+    """What works. `sessions.run()` is its background work."""
 
     origin: Origin
     idle: float
@@ -77,7 +86,9 @@ def build_keeping(
         return None, mistakes
     if previous is not None and (previous.origin, previous.idle) == (origin, section.idle):
         return Keeping(origin, section.idle, previous.store, keyring, previous.sessions, previous.services), mistakes
-    store = origin.open()
+    store, wrong = open_store(origin)
+    if store is None:
+        return None, [*mistakes, *wrong]
     sessions = Sessions(store, idle=section.idle)
     services = ServiceTokens(store, sessions.following)
     return Keeping(origin, section.idle, store, keyring, sessions, services), mistakes
@@ -92,6 +103,17 @@ def find_origin(section: Session, state_directory: Path) -> tuple[Origin | None,
         return Origin(read_secret(section.url_file), path), []
     except ValueError as error:
         return None, [Mistake(("session", "url_file"), str(error))]
+
+
+def open_store(origin: Origin) -> tuple[Store | None, list[Mistake]]:
+    """Return the store of an origin, or None beside the mistake."""
+    try:
+        return origin.open(), []
+    except ImportError:
+        return None, [Mistake(("session", "store"), "redis needs what `pip install 'ztproxy[redis]'` installs")]
+    except ValueError:  # its words may hold the URL
+        rule = "must hold a URL that begins with redis://, rediss:// or unix://"
+        return None, [Mistake(("session", "url_file"), rule)]
 
 
 def _keyring(section: Session, state_directory: Path, *, make: bool) -> tuple[Keyring | None, list[Mistake]]:

@@ -15,6 +15,7 @@ from proxy.identity.principal import Principal
 
 PREFIX: Final = b"ztst_"
 ISSUER: Final = "ztproxy"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _TOKEN: Final = re.compile(rb"ztst_[A-Za-z0-9_-]{43}")
 
 
@@ -43,6 +44,11 @@ class ServiceToken:
 def new_service_token() -> bytes:
     """Return a token of 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32).encode("ascii")
+
+
+def is_service_name(text: str) -> bool:
+    """Tell whether a service may be called like this."""
+    return _NAME.fullmatch(text) is not None
 
 
 def is_service_token(text: bytes) -> bool:

@@ -178,6 +178,7 @@ class SQLiteStore:
         self, issuer_url: str, subject: str | None, provider_sid: str | None, reason: str
     ) -> list[str]:
         """End what a provider says has ended, sign-ins under way too."""
+        subject, provider_sid = subject or None, provider_sid or None
         if subject is None and provider_sid is None:
             raise ValueError("a subject or the provider's session must be named")
         wanted = {"issuer_url": issuer_url, "subject": subject, "provider_sid": provider_sid}

@@ -57,6 +57,17 @@ def test_keys_that_cannot_be_used_are_a_mistake(tmp_path: Path) -> None:
         assert "keys must be readable" in mistakes[0].rule
 
 
+def test_a_url_is_no_secret_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "https://:hunter2@cache.example.org")
+    keys = tmp_path / "session.keys"
+    section = Session(store="redis", url_file="env:REDIS_URL", keys_file=keys)
+    keeping, mistakes = build_keeping(section, tmp_path, None, make=True)
+    assert keeping is None
+    assert [(mistake.location, "hunter2" in mistake.rule) for mistake in mistakes] == [(("session", "url_file"), False)]
+    monkeypatch.delenv("REDIS_URL")
+    assert build_keeping(section, tmp_path, None, make=True)[0] is None
+
+
 @pytest.mark.parametrize(
     ("section", "key", "rule"),
     [

@@ -10,20 +10,33 @@ from pathlib import Path
 
 import pytest
 
+from proxy.identity.sessions.redis import RedisStore
 from proxy.identity.sessions.service import ServiceToken
 from proxy.identity.sessions.session import digest_of
 from proxy.identity.sessions.sqlite import SQLiteStore
 from proxy.identity.sessions.store import Changes, Seen, Store
 from tests.identity.sessions.made import ISSUER_URL, handle, session
+from tests.identity.sessions.redis_server import RedisServer
 
 CODE = digest_of(b"code")
 
 
-@pytest.fixture(params=["sqlite"])
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = SQLiteStore(tmp_path / "state" / "sessions.db")
-    yield made
-    await made.close()
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: Store
+    if request.param == "sqlite":
+        made = SQLiteStore(tmp_path / "state" / "sessions.db")
+        yield made
+        await made.close()
+        return
+    server = RedisServer(tmp_path)
+    try:
+        await server.start()
+        made = RedisStore(server.url)
+        yield made
+        await made.close()
+    finally:
+        await server.end()
 
 
 async def test_a_session_is_found_by_its_handle(store: Store) -> None:
