@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The first that is Python 3.11 or newer is taken; name another with PYTHON=.
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3.14 python3
 
-.PHONY: help demo test bench lint lock opa oidc-provider bench-tools clean
+.PHONY: help demo test bench lint lock opa oidc-provider browser bench-tools clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -24,7 +24,7 @@ help: ## say what there is
 demo: .venv/.runtime ## run the gateway against a small world on this machine (ARGS=--once: leave after the table)
 	@$(BIN)/ztproxy demo $(ARGS)
 
-test: .venv/.dev opa oidc-provider .tools/bench/.installed ## run every test (ARGS: for pytest)
+test: .venv/.dev opa oidc-provider browser .tools/bench/.installed ## run every test (ARGS: for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/.runtime bench-tools opa ## measure beside nginx, Envoy and others (CASES=small,bulk ROUNDS=1 PEERS='ztproxy*,nginx')
@@ -91,6 +91,20 @@ oidc-provider:
 		touch node_modules/.installed; \
 	fi
 
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		echo "absent: a Chromium, whose tests are skipped (Debian: apt install chromium fonts-liberation)." >&2; \
+	if ! command -v npm >/dev/null; then \
+		echo "absent: npm's axe-core, whose tests are skipped. It is installed here once there is npm." >&2; \
+		exit 0; \
+	fi; \
+	cd tests/browser; \
+	if [ ! -e node_modules/.installed ] || [ package-lock.json -nt node_modules/.installed ]; then \
+		echo "installing axe-core" >&2; \
+		npm ci --silent --no-audit --no-fund; \
+		touch node_modules/.installed; \
+	fi
+
 # --- what the benchmark runs beside the proxy; Debian's nginx and wrk it names itself where they are absent
 
 bench-tools: .tools/bench/.installed
@@ -127,4 +141,4 @@ lock: .venv/bin/python ## pin anew every dependency of pyproject.toml, with hash
 
 clean: ## remove everything that was made here
 	@rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
-		tests/oidc_provider/node_modules
+		tests/oidc_provider/node_modules tests/browser/node_modules

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from proxy.errors import Refused
+from proxy.errors import INTERNAL_ERROR, Refused
 from proxy.http.message import Headers
 from proxy.http.respond import Answer, refusal_fields
 from proxy.identity.sessions.session import Session
@@ -184,10 +184,9 @@ class Pages:
             again: address at which to begin anew; empty where there is none but the applications.
         """
         kind = _kind(refused)
-        # The catalogue and policy speak for themselves; where a title says what the sentence says, it stands alone.
-        sentence = refused.public_reason or (
-            "" if has_text(f"{kind}_title") and kind != "wrong" else refused.row.public
-        )
+        # Where a title says what the catalogue's sentence says, it stands alone.
+        plain = kind == "wrong" and refused.row is not INTERNAL_ERROR
+        sentence = refused.public_reason or (refused.row.public if plain else "")
         page = self._page(
             visit, "wrong.html", kind=kind, sentence=sentence, again=again, code=refused.row.code,
             foreign=not is_native(visit.language), status=refused.status,

@@ -20,7 +20,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "navigation": ("Pages", "Seiten"),
     "my_applications": ("My applications", "Meine Anwendungen"),
     "my_account": ("My account", "Mein Konto"),
-    "sign_in": ("Sign in", "Anmelden"),
     "sign_out": ("Sign out", "Abmelden"),
     "try_again": ("Try again", "Noch einmal versuchen"),
     # Signing in.
@@ -53,7 +52,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "identity": ("Identity", "Identität"),
     "name": ("Name", "Name"),
-    "email": ("E-mail", "E-Mail"),
     "provider": ("Signed in with", "Angemeldet mit"),
     "subject": ("Subject", "Kennung"),
     "groups": ("Groups", "Gruppen"),
@@ -85,7 +83,6 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # Refused.
     "refused_title": ("You can’t open {application}", "Kein Zugriff auf {application}"),
     "refused_here": ("You can’t open this page", "Kein Zugriff auf diese Seite"),
-    "refused_reason": ("Reason", "Grund"),
     "application": ("Application", "Anwendung"),
     "signed_in_as": ("Signed in as", "Angemeldet als"),
     "another": ("Sign in as somebody else", "Als jemand anderes anmelden"),
