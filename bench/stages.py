@@ -204,9 +204,9 @@ class Table:
             ),
             Stage(
                 "authenticate",
-                best(lambda _: snapshot.authenticator.recall(head, rules, None, time.time())),
+                best(lambda _: snapshot.authenticator.recall(head, rules, None, time.time(), inquiry.target)),
                 best(
-                    lambda other: snapshot.authenticator.recall(other, rules, None, time.time()),
+                    lambda other: snapshot.authenticator.recall(other, rules, None, time.time(), inquiry.target),
                     lambda: self.other(head),
                 ),
             ),

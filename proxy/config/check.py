@@ -13,6 +13,8 @@ from proxy.config.listening import asks_for_certificates, listening_mistakes
 from proxy.config.mistake import Location, Mistake
 from proxy.config.routing import routing_mistakes
 from proxy.config.schema import OPA, Config, Upstream
+from proxy.config.signin import sign_in_mistakes
+from proxy.config.staff import session_mistakes
 
 
 def check(config: Config) -> list[Mistake]:
@@ -25,6 +27,8 @@ def check(config: Config) -> list[Mistake]:
         *_decision_log(config),
         *_upstreams(config),
         *routing_mistakes(config),
+        *sign_in_mistakes(config),
+        *session_mistakes(config.session),
     ]
 
 
@@ -41,6 +45,21 @@ def _identity(config: Config) -> Iterator[Mistake]:
         if asking:
             rule = f"must have its trust bundle in identity.trust_bundles: {asking[0]} asks for client certificates"
             yield Mistake(("trust_domain",), rule)
+    yield from _client_certificates(config)
+
+
+def _client_certificates(config: Config) -> Iterator[Mistake]:
+    seen: dict[str, int] = {}
+    for index, authority in enumerate(config.identity.client_certificates):
+        at: Location = ("identity", "client_certificates", index)
+        first = seen.setdefault(authority.name, index)
+        if first != index:
+            yield Mistake((*at, "name"), f'"{authority.name}" is the name of client_certificates[{first}] already')
+        if authority.name.lower() == "spiffe":  # the identity of a device begins with it, and must be no SPIFFE ID
+            yield Mistake((*at, "name"), "must not be spiffe, with which the identities of workloads begin")
+    if seen and not any(asks_for_certificates(listener) for listener in config.listeners):
+        rule = "nobody is recognised by this: no listener asks for client certificates"
+        yield Mistake(("identity", "client_certificates"), rule, "warning")
 
 
 def _policy(config: Config) -> Iterator[Mistake]:

@@ -6,14 +6,18 @@ policy is checked by the room that owns it. Paths are absolute after `config/loa
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from proxy.config.assertion import Assertion, HeaderSet
+from proxy.config.authorities import DeviceAuthority, NamedBundle
 from proxy.config.limits import Limits, Workers
+from proxy.config.login import Login
+from proxy.config.portal import Portal, RoutePortal
 from proxy.config.section import Section
+from proxy.config.signin import SignIn
+from proxy.config.staff import STATE_DIRECTORY, Session
 from proxy.config.units import Duration, Wait
 from proxy.config.values import (
     CIDR,
@@ -41,6 +45,7 @@ from proxy.config.values import (
     TimeOfDay,
     TrustDomain,
     Version,
+    WebOrigin,
     WebURL,
     WorkloadPattern,
     Yes,
@@ -148,45 +153,19 @@ class Issuer(Section):
     ca: FilePath | None = None
     email_domains: tuple[Text, ...] = ()
     claims: Claims = Claims()
-    bearer: Bearer
+    bearer: Bearer | None = None
+    login: Login | None = None
     keys_stale_limit: Wait = 24 * 3600.0
     keys_refresh: Wait = 300.0
-
-
-class TrustBundle(Section):
-    """The authorities of one trust domain: a PEM file."""
-
-    file: FilePath
-
-
-def _bundle(value: object) -> object:
-    return {"file": value} if isinstance(value, str | Path) else value
-
-
-NamedBundle = Annotated[
-    TrustBundle,
-    BeforeValidator(_bundle),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                {
-                    "type": "object",
-                    "properties": {"file": {"type": "string", "minLength": 1}},
-                    "required": ["file"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
 
 
 class Identity(Section):
     """Who may be recognised."""
 
     trust_bundles: dict[Text, NamedBundle] = {}
+    client_certificates: tuple[DeviceAuthority, ...] = ()
     issuers: dict[Name, Issuer] = {}
+    groups_file: FilePath | None = None
 
 
 class OPA(Section):
@@ -253,6 +232,7 @@ class Allow(Section):
     claims: Annotated[dict[Text, Annotated[tuple[ClaimValue, ...], NonEmpty]], NonEmpty] | None = None
     issuers: Strings | None = None
     workloads: Strings | None = None
+    devices: Strings | None = None
     authenticated: Yes | None = None
     anyone: Yes | None = None
     methods: Strings | None = None
@@ -267,6 +247,7 @@ class Authenticate(Section):
     issuers: Strings | None = None
     header: Literal["authorization", "proxy-authorization", "none"] = "authorization"
     pass_: Annotated[Flag, Field(alias="pass")] = False
+    sign_in: Flag = False
 
 
 class CORS(Section):
@@ -323,6 +304,8 @@ class Route(Section):
     headers: RouteHeaders = RouteHeaders()
     timeouts: Timeouts = Timeouts()
     labels: dict[Name, AnyText] = {}
+    portal: RoutePortal = RoutePortal()
+    origins: tuple[WebOrigin, ...] = ()
     allow: Annotated[tuple[Allow, ...], NonEmpty] | None = None
 
 
@@ -331,6 +314,7 @@ class Config(Section):
 
     version: Version
     trust_domain: TrustDomain
+    state_directory: FilePath = STATE_DIRECTORY
     workers: Workers = 1
     listeners: Annotated[tuple[Listener, ...], NonEmpty]
     admin: Admin = Admin()
@@ -339,6 +323,9 @@ class Config(Section):
     limits: Limits = Limits()
     identity: Identity = Identity()
     assertion: Assertion | None = None
+    sign_in: SignIn | None = None
+    session: Session = Session()
+    portal: Portal = Portal()
     policy: Policy = Policy()
     access_log: AccessLog = AccessLog()
     decision_log: DecisionLog = DecisionLog()

@@ -161,6 +161,9 @@ def _strip_prefix(value: object) -> str:
     return text
 
 
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,4})?", re.ASCII)
+
+
 def _url(value: object) -> str:
     text = _text(value)
     address.parse_url(text)
@@ -197,6 +200,16 @@ HostPatterns = Annotated[
 ]
 PathPattern = Annotated[str, BeforeValidator(_path_pattern), WithJsonSchema({"type": "string", "pattern": "^/"})]
 StripPrefix = Annotated[str, BeforeValidator(_strip_prefix), WithJsonSchema({"type": "string", "pattern": "^/"})]
+
+
+def _origin(value: object) -> str:
+    text = _url(value)
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin: scheme, lower-case host and perhaps a port, without a path")
+    return text
+
+
+WebOrigin = Annotated[str, BeforeValidator(_origin), WithJsonSchema({"type": "string", "pattern": "^https?://[^/]+$"})]
 WebURL = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 EndpointURL = Annotated[str, BeforeValidator(_endpoint), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 SocketAddress = Annotated[str, BeforeValidator(_address), _TEXT_SCHEMA]

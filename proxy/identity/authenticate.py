@@ -1,24 +1,32 @@
-"""Which user a request's bearer token makes its caller (RFC 6750), and the memory of tokens that were verified.
+"""Which user a request's bearer token (RFC 6750) or session makes its caller, and the memory of verified tokens.
 
-It reads one header field of a parsed head, and knows no socket, session, policy or response. Every way to be refused
-raises a row of the catalogue; the detail names the rule and holds nothing of the token.
+A token goes before a session, which is not looked at then. It reads the fields of a parsed head, and knows no socket,
+policy or response. Every way to be refused raises a row of the catalogue; the detail names the rule and holds nothing
+of the token.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import sha256
 from typing import cast
 
 from proxy.config.limits import Limits
 from proxy.config.schema import Authenticate
 from proxy.errors import AUTHORIZATION_DUPLICATE, TOKEN_INVALID, Refused, Row
-from proxy.http.message import RequestHead
+from proxy.http.cookies import handle_of
+from proxy.http.message import RequestHead, Target
 from proxy.identity.claims import read_principal
 from proxy.identity.issuers import Issuers
 from proxy.identity.jwks import Key
 from proxy.identity.keys import KeySource
 from proxy.identity.principal import ANONYMOUS, Peer, Principal, principal_of
+from proxy.identity.sessions.live import Sessions
+from proxy.identity.sessions.service import ISSUER as SERVICES
+from proxy.identity.sessions.service import is_service_token
+from proxy.identity.sessions.services import ServiceTokens
+from proxy.identity.sessions.session import Session, principal_of_session
 from proxy.identity.token import InvalidToken, parse_token
 
 # RFC 9110 sections 5.6.2 and 11.2.
@@ -117,15 +125,31 @@ class Authenticator:
     Args:
         issuers: those whose tokens are believed.
         limits: `token_bytes` and `token_cache`.
+        sessions, services: of people who sign in here, and of service tokens; None where there are none.
+        notice: told of each session that is used.
     """
 
-    def __init__(self, issuers: Issuers, limits: Limits) -> None:
+    def __init__(
+        self,
+        issuers: Issuers,
+        limits: Limits,
+        sessions: Sessions | None = None,
+        services: ServiceTokens | None = None,
+        notice: Callable[[Session, float], None] = lambda session, now: None,
+    ) -> None:
         self._issuers = issuers
+        self._sessions = sessions
+        self._services = services
+        self._notice = notice
         self._token_bytes = limits.token_bytes
         self._memory = _Memory(limits.token_cache)
 
-    def recall(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal | None:
+    def recall(
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+    ) -> Principal | None:
         """Return the caller if that takes no proof, or one that was given already; None: `authenticate` must.
+
+        Args: as of `authenticate`.
 
         Raises:
             Refused: AUTHORIZATION_DUPLICATE.
@@ -134,41 +158,80 @@ class Authenticator:
         if seen is not None and seen[0] is self and seen[1] is route:
             verified = cast("_Verified | None", seen[2])
             if verified is None:
-                return ANONYMOUS if peer is None else principal_of(peer)
+                return self._recall_session(head, route, peer, now, target)
             return verified.principal if verified.holds(now) else None
         value = _field(head, route)
         if value is None:
             head.proof.seen = self, route, None
-            return ANONYMOUS if peer is None else principal_of(peer)
+            return self._recall_session(head, route, peer, now, target)
         verified = self._memory.recall(value, now)
         if verified is None or (route.issuers is not None and verified.principal.issuer not in route.issuers):
             return None
         head.proof.seen = self, route, verified
         return verified.principal
 
-    async def authenticate(self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float) -> Principal:
-        """Return the caller: the token's user, else the workload, else nobody.
+    def _recall_session(
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+    ) -> Principal | None:
+        """Return whoever the session makes the caller, or the peer where there is none; None: the store must tell."""
+        if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
+            device = "" if peer is None else peer.id
+            session = self._sessions.recall(handle, _authority(target), now, device=device)
+            if session is None:
+                return None
+            if _may_enter(session, route):
+                self._notice(session, now)
+                return principal_of_session(session)
+        return ANONYMOUS if peer is None else principal_of(peer)
+
+    async def _read_session(
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+    ) -> Principal:
+        if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
+            device = "" if peer is None else peer.id
+            session = await self._sessions.read(handle, _authority(target), now, device=device)
+            if session is not None and _may_enter(session, route):
+                self._notice(session, now)
+                return principal_of_session(session)
+        return ANONYMOUS if peer is None else principal_of(peer)
+
+    async def authenticate(
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+    ) -> Principal:
+        """Return the caller: the token's user, else the session's, else the workload, else nobody.
 
         Args:
             head: the request's head.
             route: what its route says of credentials.
             peer: the workload of the connection; the caller has seen that it has not lapsed.
             now: POSIX seconds.
+            target: where the request goes: a session is good on its host alone.
 
         Raises:
-            Refused: AUTHORIZATION_DUPLICATE, TOKEN_INVALID, or TOKEN_KEYS_UNAVAILABLE.
+            Refused: AUTHORIZATION_DUPLICATE, TOKEN_INVALID, TOKEN_KEYS_UNAVAILABLE, or SESSIONS_UNAVAILABLE.
         """
         value = _field(head, route)
         try:
             token = None if value is None else _bearer(value)
             if value is None or token is None:
-                return ANONYMOUS if peer is None else principal_of(peer)
+                return await self._read_session(head, route, peer, now, target)
+            if self._services is not None and is_service_token(token):
+                return await self._service(token, route, now)
             verified = await self._verify(token, route, now)
         except InvalidToken as broken:
             raise Refused(TOKEN_INVALID, str(broken), headers=_INVALID) from None
         if now < verified.expires:  # past that it is taken for the skew of clocks alone, and not remembered
             self._memory.remember(value, verified)
         return verified.principal
+
+    async def _service(self, token: bytes, route: Authenticate, now: float) -> Principal:
+        assert self._services is not None
+        if route.issuers is not None and SERVICES not in route.issuers:
+            raise InvalidToken("issuer must be one of the route's")
+        principal = self._services.recall(token, now) or await self._services.read(token, now)
+        if principal is None:
+            raise InvalidToken("service token must be one that was made here and has neither expired nor been revoked")
+        return principal
 
     async def _verify(self, text: bytes, route: Authenticate, now: float) -> _Verified:
         """Return what a token proves. What costs little is looked at first: a flood of bad tokens must stay cheap."""
@@ -184,6 +247,15 @@ class Authenticator:
         key = await source.find(token)
         key.verify(token)
         return _Verified(principal, principal.expires_at - rules.skew, len(text), source, key)
+
+
+def _may_enter(session: Session, route: Authenticate) -> bool:
+    return route.issuers is None or session.issuer in route.issuers
+
+
+def _authority(target: Target) -> str:
+    """Return host and port as the session's cookie was given out for."""
+    return target.host if target.port in (None, 443) else f"{target.host}:{target.port}"
 
 
 def _field(head: RequestHead, route: Authenticate) -> bytes | None:

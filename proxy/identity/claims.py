@@ -35,6 +35,7 @@ class TokenRules:
         skew: seconds by which clocks may differ.
         email_domains: lower-case domains that the issuer vouches for; empty: any.
         email_claim, groups_claim: a claim's name, or a dotted path into objects.
+        clients: by which people sign in here; a bearer token for one of them is an ID token.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TokenRules:
     email_domains: frozenset[str] = frozenset()
     email_claim: str = "email"
     groups_claim: str = "groups"
+    clients: frozenset[str] = frozenset()
 
 
 def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Principal:
@@ -62,6 +64,8 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Pri
         if claim in claims:
             raise InvalidToken(rule)
     ours = require_ours(claims, rules, now)
+    if not rules.clients.isdisjoint(ours.audience):
+        raise InvalidToken("token must not be an ID token")
     signed_in = past_of(claims, "auth_time", rules, now)
     subject = claims.get("sub")
     if type(subject) is not str or not subject:

@@ -1,13 +1,15 @@
-"""One document over HTTPS that is verified, by aiohttp.
+"""One document, or one answer to a form, over HTTPS that is verified, by aiohttp.
 
-It knows one HTTP GET. Everything that answers is distrusted: no redirect is followed, no proxy of the environment is
-used, and the size and the whole time are bounded.
+It knows one HTTP request. Everything that answers is distrusted: no redirect is followed, no proxy of the environment
+is used, and the size and the whole time are bounded.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -35,13 +37,55 @@ def https_fetch(context: ssl.SSLContext) -> Fetch:
     return fetch
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an endpoint answered."""
+
+    status: int
+    body: bytes
+
+
+def https_ask(context: ssl.SSLContext) -> Callable[[str, str, dict[str, str], bytes | None], Awaitable[Reply]]:
+    """Return what makes one request to an endpoint, and trusts what `context` trusts.
+
+    It raises FetchFailed where nothing usable comes back; an error of the endpoint's is an answer.
+    """
+
+    async def ask(method: str, url: str, fields: dict[str, str], body: bytes | None) -> Reply:
+        try:
+            return await _ask(method, url, fields, body, context)
+        except TimeoutError:
+            raise FetchFailed(f"no answer within {TIMEOUT:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as failed:
+            raise FetchFailed(f"certificate must be trusted: {_certificate_reason(failed)}") from None
+        except (aiohttp.ClientError, OSError, ValueError) as failed:
+            raise FetchFailed(f"no usable answer ({type(failed).__name__})") from None
+
+    return ask
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+        auto_decompress=False,  # a small answer must not become a large one
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def _ask(method: str, url: str, fields: dict[str, str], body: bytes | None, context: ssl.SSLContext) -> Reply:
+    headers = {**fields, "Accept-Encoding": "identity", "User-Agent": "ztproxy"}
+    async with (
+        _session() as session,
+        session.request(method, url, data=body, headers=headers, ssl=context, allow_redirects=False) as response,
+    ):
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise FetchFailed("answer must not be encoded")
+        return Reply(response.status, await _read(response.content))
+
+
 async def _get(url: str, context: ssl.SSLContext) -> Document:
     async with (
-        aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-            auto_decompress=False,  # a small answer must not become a large one
-            cookie_jar=aiohttp.DummyCookieJar(),
-        ) as session,
+        _session() as session,
         session.get(
             url,
             ssl=context,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from proxy.config.limits import Limits
 from proxy.config.mistake import Location, Mistake
-from proxy.config.schema import Identity, Issuer
+from proxy.config.schema import Bearer, Identity, Issuer
 from proxy.identity.claims import TokenRules
 from proxy.identity.jwks import InvalidKey
 from proxy.identity.keys import KeySource, Observe, Origin, read_jwks_file
@@ -27,11 +27,15 @@ class Issuers:
 
     Args:
         issuers: pairs of both, no two of one URL.
+        sources: of every issuer, those too whose bearer tokens are not believed.
     """
 
-    def __init__(self, issuers: list[tuple[TokenRules, KeySource]]) -> None:
+    def __init__(
+        self, issuers: list[tuple[TokenRules, KeySource]], sources: Mapping[str, KeySource] | None = None
+    ) -> None:
         self._by_url = {rules.url: (rules, source) for rules, source in issuers}
-        self.sources: Mapping[str, KeySource] = MappingProxyType({rules.name: source for rules, source in issuers})
+        named = {rules.name: source for rules, source in issuers} if sources is None else sources
+        self.sources: Mapping[str, KeySource] = MappingProxyType(dict(named))
 
     def find(self, url: object) -> tuple[TokenRules, KeySource]:
         """Return what belongs to the issuer that a token claims. Raise InvalidToken where it is not configured."""
@@ -53,6 +57,7 @@ def build_issuers(
         observe: told of `keys_fetched` and `keys_failed`.
     """
     issuers: list[tuple[TokenRules, KeySource]] = []
+    sources: dict[str, KeySource] = {}
     mistakes: list[Mistake] = []
     urls: dict[str, str] = {}
     for name, config in identity.issuers.items():
@@ -62,13 +67,15 @@ def build_issuers(
             found.append(Mistake((*location, "issuer"), f"must not be that of another issuer ({other})"))
         source = None if found else _source(name, config, location, previous, observe, found)
         if source is not None:
-            issuers.append((_rules(name, config), source))
+            sources[name] = source
+            if config.bearer is not None:
+                issuers.append((_rules(name, config, config.bearer, identity), source))
         mistakes += found
-    return Issuers(issuers), mistakes
+    return Issuers(issuers, sources), mistakes
 
 
-def _broken_rules(config: Issuer) -> list[tuple[tuple[str, ...], str]]:
-    broken: list[tuple[tuple[str, ...], str]] = []
+def _broken_rules(config: Issuer) -> list[tuple[Location, str]]:
+    broken: list[tuple[Location, str]] = []
     if config.jwks_url is not None and config.jwks_file is not None:
         broken.append((("jwks_file",), "must not stand beside jwks_url"))
     if config.jwks_file is not None and config.ca is not None:
@@ -82,20 +89,24 @@ def _broken_rules(config: Issuer) -> list[tuple[tuple[str, ...], str]]:
         broken.append((("keys_refresh",), "must be at least 1s"))
     if config.keys_stale_limit < config.keys_refresh:
         broken.append((("keys_stale_limit",), "must not be shorter than keys_refresh"))
-    if config.bearer.skew > SKEW_LIMIT:
+    if config.login is not None and (config.jwks_file is not None or url_rule(config.issuer) is not None):
+        broken.append((("login",), "needs an issuer that is found by discovery"))
+    if config.bearer is not None and config.bearer.skew > SKEW_LIMIT:
         broken.append((("bearer", "skew"), "must be at most 5m"))
     if any(not domain or "@" in domain or not domain.isascii() for domain in config.email_domains):
         broken.append((("email_domains",), "must be ASCII domains without @, such as example.org"))
     return broken
 
 
-def _rules(name: str, config: Issuer) -> TokenRules:
+def _rules(name: str, config: Issuer, bearer: Bearer, identity: Identity) -> TokenRules:
+    clients = frozenset(issuer.login.client_id for issuer in identity.issuers.values() if issuer.login is not None)
     return TokenRules(
         name=name,
         url=config.issuer,
-        audiences=frozenset(config.bearer.audiences),
-        algorithms=frozenset(config.bearer.algorithms),
-        skew=config.bearer.skew,
+        audiences=frozenset(bearer.audiences),
+        algorithms=frozenset(bearer.algorithms),
+        skew=bearer.skew,
+        clients=clients - frozenset(bearer.audiences),
         email_domains=frozenset(domain.lower() for domain in config.email_domains),
         email_claim=config.claims.email,
         groups_claim=config.claims.groups,

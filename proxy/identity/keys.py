@@ -38,6 +38,16 @@ def spread(pause: float) -> float:
     return pause * random.uniform(1 - SPREAD, 1)  # noqa: S311 - it hides nothing
 
 
+def trusting(ca: str | None) -> ssl.SSLContext:
+    """Return a client context that trusts PEM authorities, or the system's. Raise ValueError or SSLError for none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
+    if ca is None:
+        context.load_default_certs()
+    else:  # not `create_default_context(cadata=…)`: it takes an empty file for none, and trusts the system instead
+        context.load_verify_locations(cadata=ca)
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an issuer's keys come from; a reload that finds the same goes on with the keys it has.
@@ -64,12 +74,7 @@ class Origin:
             return lambda: asyncio.to_thread(read_jwks_file, path)
         from proxy.identity.fetch import https_fetch  # aiohttp: a tenth of a second of a start
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies chain and host name
-        if self.ca is None:
-            context.load_default_certs()
-        else:  # not `create_default_context(cadata=…)`: it takes an empty file for none, and trusts the system instead
-            context.load_verify_locations(cadata=self.ca)
-        fetch = https_fetch(context)
+        fetch = https_fetch(trusting(self.ca))
         return lambda: fetch_jwks(fetch, self.issuer, self.jwks_url)
 
 

@@ -148,6 +148,20 @@ class Authorizer:
             raise self._close(case, error) from None
         return await self._permit(case, decision)
 
+    async def would_permit(self, inquiry: Inquiry, path: str) -> bool:
+        """Tell whether a request like this would be permitted now: to show it, never to forward it.
+
+        Nothing is remembered, counted or recorded of it, for nobody has asked. Whatever cannot be decided is no.
+        """
+        try:
+            document = self._engine.document(inquiry, path)
+            async with asyncio.timeout(self._deadline):
+                result = await self._engine.evaluate(path, document)
+            decision = None if type(result) is dict and find_fault(result) is not None else parse_decision(result)
+        except Exception:  # a list of links is drawn; requests that follow one are decided by themselves
+            return False
+        return decision is not None and decision.allow
+
     async def permit_preflight(self, inquiry: Inquiry) -> Permit:
         """Return the permit of a CORS preflight, which the route passes on undecided, without credentials and body."""
         case = _Case(inquiry, "")

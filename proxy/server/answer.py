@@ -65,10 +65,15 @@ def asks_for_keys(head: RequestHead, snapshot: Snapshot) -> bool:
     return snapshot.assertions is not None and head.target in KEY_SETS
 
 
+def is_visit(target: Target, listener: Listener, snapshot: Snapshot) -> bool:
+    """Tell whether a request is for the portal: there is one, and the listener serves people."""
+    return snapshot.portal is not None and listener.serves == "proxy" and snapshot.portal.owns(target)
+
+
 def is_own(target: Target, listener: Listener, snapshot: Snapshot) -> bool:
-    """Tell whether the proxy itself is asked: by `OPTIONS *`, or for the keys of its assertions."""
+    """Tell whether the proxy itself is asked: by `OPTIONS *`, for the keys of its assertions, or for the portal."""
     keys = target.path in KEY_SETS and snapshot.assertions is not None and listener.serves != "https_redirect"
-    return keys or target.path == b"*"
+    return keys or target.path == b"*" or is_visit(target, listener, snapshot)
 
 
 def own_answer(target: Target, head: RequestHead, listener: Listener, snapshot: Snapshot, request_id: str) -> Answer:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.errors import Refused
-from proxy.http import forwarding, respond
 from proxy.http.asked import Asked
+from proxy.http.crosssite import SAFE, require_same_site
 from proxy.http.h1 import encode_fields
 from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
+from proxy.http.respond import Answer
 from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.input import Inquiry
@@ -34,7 +35,8 @@ from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
 from proxy.server.repeat import Repeat
 from proxy.server.route import Route
-from proxy.server.told import Told, calling, forwarded_way, passing, recorded, traced
+from proxy.server.told import calling, forwarded_way, passing, recorded, traced
+from proxy.server.visit import is_sign_in_host, refusal_of, visit
 from proxy.telemetry.access import ACCESS_BYTES, access_line
 from proxy.transport.stream import StreamClosed, StreamTimeout
 
@@ -124,17 +126,20 @@ class Exchange:
             repeat = None
             target = self._enter(head)
             if self._route is None or connection.listener.serves == "https_redirect":
-                await self._write(own_answer(target, head, connection.listener, snapshot, self._request_id))
+                await self._answer_itself(head, target)
                 return
             route = self._route
         peer = connection.standing.proven_peer(self._started)
         if self._asked is not None:
             head, peer = self._asked.head, None  # the certificate is the gateway's, and opens nothing to its clients
-        principal = snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started)
+        principal = snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started, target)
         if principal is None:
             await connection.become_task()
-            principal = await snapshot.authenticator.authenticate(head, route.config.authenticate, peer, self._started)
+            rules = route.config.authenticate
+            principal = await snapshot.authenticator.authenticate(head, rules, peer, self._started, target)
         self._principal = principal
+        if principal.method == "session" and head.method not in SAFE:
+            require_same_site(head, f"https://{target.authority}", route.config.origins)
         if repeat is not None and repeat.principal is principal:
             self._repeat = repeat
             inquiry = self._ask_again(repeat.inquiry, head)
@@ -159,6 +164,13 @@ class Exchange:
             return
         await self._forward(head, target, route, principal, peer, permit)
 
+    async def _answer_itself(self, head: RequestHead, target: Target) -> None:
+        """Answer what no route takes, and the portal's pages."""
+        connection, snapshot = self.connection, self._snapshot
+        asked = self._source, self._request_id, self._started
+        answer: Answer | None = await visit(connection, snapshot, head, target, *asked, self.outcome)
+        await self._write(answer or own_answer(target, head, connection.listener, snapshot, self._request_id))
+
     # --- where to
 
     def _enter(self, head: RequestHead) -> Target:
@@ -174,12 +186,14 @@ class Exchange:
         assert block.passing is not None
         self._headers = block.passing
         if connection.standing.trusted:
-            self._believe(block.forwarded)
+            self._forwarded = block.forwarded
+            self._source, request_id = connection.standing.believe(block.forwarded, self._source)
+            self._request_id = request_id or self._request_id
         if head.framing.kind is BodyKind.LENGTH and head.framing.length > limits.body:
             raise Refused(errors.BODY_TOO_LARGE, f"the body may have {limits.body} bytes")
         connection.standing.require_same_setting(target.host, connection.server_name)
         if self._asked is None and is_own(target, connection.listener, self._snapshot):
-            if not connection.standing.router.knows(target.host):
+            if not (connection.standing.router.knows(target.host) or is_sign_in_host(target, self._snapshot)):
                 raise Refused(errors.ROUTE_NOT_FOUND, "no route has this host")
             return target
         route = self._route = connection.standing.router.match(target.host, target.segments)
@@ -188,15 +202,6 @@ class Exchange:
         if target.encoded_slash and route.config.encoded_slashes == "refuse":
             raise Refused(errors.TARGET_REFUSED, "path must not contain an encoded slash")
         return target
-
-    def _believe(self, forwarded: Headers) -> None:
-        """Take forwarding and trace fields from a trusted proxy, and from nobody else."""
-        trusted = self.connection.listener.trusted_proxies
-        if trusted is None:
-            return
-        self._forwarded = forwarded
-        self._source = forwarding.source_of(forwarded, trusted.header, self._source, trusted.networks)
-        self._request_id = forwarding.request_id_of(forwarded) or self._request_id
 
     # --- who
 
@@ -253,8 +258,11 @@ class Exchange:
             if not self._forwarded:
                 lead += connection.way_of(target.authority)
             told = calling(self._snapshot, route, principal, peer, self._forwarded, target.host, self._started)
-            if plain:
-                self._prepare_repeat(head, route, principal, lead, told)
+            # A trusted proxy sends many a client's requests, and a credential that passes on is of one alone.
+            if plain and head.goes_to and self._headers is head.block.passing and not connection.standing.trusted:
+                assert self._inquiry is not None
+                parts = principal, self._inquiry, lead, told, self._facts()
+                connection.repeat = Repeat(self._snapshot, head, route, *parts)
         else:
             lead, told = repeat.lead, repeat.told
         ids = self._request_id, self._trace, self._span
@@ -270,18 +278,6 @@ class Exchange:
         permit = await self._snapshot.authorizer.permit_preflight(inquiry)
         await self._forward(head, target, route, ANONYMOUS, None, permit)
 
-    def _prepare_repeat(self, head: RequestHead, route: Route, principal: Principal, lead: bytes, told: Told) -> None:
-        """Keep what a request that says the same needs not find out again.
-
-        Not of a trusted proxy, which sends many a client's, and not where a credential passes on.
-        """
-        inquiry, connection = self._inquiry, self.connection
-        if inquiry is None or head.goes_to is None or connection.standing.trusted:
-            return
-        if self._headers is head.block.passing:
-            facts = self._facts()
-            connection.repeat = Repeat(self._snapshot, head, route, principal, inquiry, lead, told, facts)
-
     # --- the proxy's own answers
 
     async def _refuse(self, refused: Refused) -> None:
@@ -293,14 +289,15 @@ class Exchange:
             self._give_up(row)
             return
         outcome.closing = outcome.closing or row.closes
-        accept = b", ".join(self._head.values(b"accept")) if self._head else b""
-        answer = respond.refusal(refused, request_id=self._request_id, accept=accept)
+        where = None if self._asked is not None else self._route
+        asked = self._head, self._target, where, self._principal, self._request_id, self._started
+        answer = refusal_of(refused, self._snapshot, *asked)
         try:
             await self._write(answer)
         except (StreamClosed, StreamTimeout):
             self._give_up(errors.CLIENT_GONE)
 
-    async def _write(self, answer: respond.Answer) -> None:
+    async def _write(self, answer: Answer) -> None:
         connection, limits = self.connection, self._snapshot.config.limits
         self.outcome.closing = self.outcome.closing or connection.retiring
         await write_answer(connection, answer, self._head, self.outcome, limits)

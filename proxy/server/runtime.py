@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from proxy.policy.memo import Memory
+from proxy.server.lasting import Registry
 from proxy.server.turn import Turn
 from proxy.telemetry.access import event_record
 from proxy.telemetry.metrics import Metrics
@@ -34,6 +35,7 @@ class Runtime:
         "events",
         "ids",
         "in_flight",
+        "lasting",
         "metrics",
         "snapshot",
         "turn",
@@ -52,7 +54,13 @@ class Runtime:
         self.snapshot: Snapshot
         self.draining = False
         self.in_flight = 0
+        self.lasting = Registry(self)
         self.metrics.http_requests_in_flight.set_function(lambda: self.in_flight)
+
+    @property
+    def recording(self) -> bool:
+        """Whether this process serves, and leaves traces; without, it only looks at a config."""
+        return self._recording
 
     def open_log(self, to: str) -> Writer | None:
         """Return the writer of a sink (`stdout`, `off`, a path), or None where nothing is to be written."""

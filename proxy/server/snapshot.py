@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from proxy.config import Mistake
+from proxy.config.limits import Limits
 from proxy.config.load import File
 from proxy.config.schema import Config, Listener
 from proxy.http.remembered import Common
@@ -25,8 +26,10 @@ from proxy.policy.authorize import Authorizer
 from proxy.policy.engine import Engine, build_engine
 from proxy.policy.memo import Memo
 from proxy.policy.record import DecisionLog
+from proxy.portal.portal import Portal
 from proxy.server.route import Route, Router, compile_route
 from proxy.server.runtime import Runtime
+from proxy.server.staff import Grounds, Staff, build_grounds, build_staff
 from proxy.telemetry.records import Writer
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.endpoint import build_endpoints
@@ -48,7 +51,13 @@ class Snapshot:
     listeners: Mapping[str, Listener]
     routers: Mapping[str, Router]  # by listener
     access: Writer | None
+    staff: Staff | None
     heads: Common = field(default_factory=Common)  # what connections under its limits have said
+
+    @property
+    def portal(self) -> Portal | None:
+        """The pages of people who sign in, or None where nobody does."""
+        return None if self.staff is None else self.staff.portal
 
 
 # What is settled once, at the start: sockets that are opened then, and how many processes there are.
@@ -103,7 +112,7 @@ def build_snapshot(
     rooms, mistakes = yield from _build_rooms(config, previous, runtime)
     if rooms is None or any(mistake.severity == "error" for mistake in mistakes):
         return None, mistakes
-    bundles, server_tls, issuers, assertions, clusters, engine = rooms
+    bundles, server_tls, issuers, assertions, grounds, clusters, engine = rooms
     access, wrong = _open_log("access_log", config.access_log.to, runtime)
     decisions, also_wrong = _open_log("decision_log", config.decision_log.to, runtime)
     if wrong or also_wrong:
@@ -111,29 +120,37 @@ def build_snapshot(
     runtime.decisions.resize(config.limits.decision_memory)
     log = DecisionLog(decisions, required=config.decision_log.required)
     routes = [_route(config, clusters, index) for index in range(len(config.routes))]
+    authorizer = Authorizer(
+        engine, Memo(engine, runtime.decisions), deadline=config.policy.deadline, record=log, metrics=runtime.metrics
+    )
+    staff = build_staff(config, grounds, routes, authorizer, previous.staff if previous else None)
     return Snapshot(
         config=config,
         bundles=bundles,
         server_tls=server_tls,
         issuers=issuers,
         assertions=assertions,
-        authenticator=Authenticator(issuers, config.limits),
+        authenticator=_authenticator(issuers, config.limits, staff),
         engine=engine,
-        authorizer=Authorizer(
-            engine,
-            Memo(engine, runtime.decisions),
-            deadline=config.policy.deadline,
-            record=log,
-            metrics=runtime.metrics,
-        ),
+        authorizer=authorizer,
         clusters=clusters,
         listeners={listener.name: listener for listener in config.listeners},
         routers=_routers(config, routes),
         access=access,
+        staff=staff,
     ), mistakes
 
 
-_Rooms = tuple[TrustBundles, dict[str, ServerTLS], Issuers, Assertions | None, dict[str, Cluster], Engine]
+def _authenticator(issuers: Issuers, limits: Limits, staff: Staff | None) -> Authenticator:
+    if staff is None:
+        return Authenticator(issuers, limits)
+    sessions = staff.keeping.sessions if staff.portal is not None else None
+    return Authenticator(issuers, limits, sessions, staff.keeping.services, staff.notice)
+
+
+_Rooms = tuple[
+    TrustBundles, dict[str, ServerTLS], Issuers, Assertions | None, Grounds | None, dict[str, Cluster], Engine
+]
 
 
 def _build_rooms(
@@ -152,13 +169,15 @@ def _build_rooms(
         config.assertion, f"https://{config.trust_domain}", previous.assertions if previous else None, time.time()
     )
     mistakes += wrong
+    grounds, wrong = build_grounds(config, issuers, previous.staff if previous else None, make=runtime.recording)
+    mistakes += wrong
     clusters, wrong = _clusters(config, previous, runtime)
     mistakes += wrong
     yield
     engine, wrong = build_engine(config, route_data(config), previous.engine if previous else None)
     mistakes += wrong
     yield
-    return (None if engine is None else (bundles, server_tls, issuers, assertions, clusters, engine)), mistakes
+    return (None if engine is None else (bundles, server_tls, issuers, assertions, grounds, clusters, engine)), mistakes
 
 
 def _open_log(section: str, to: str, runtime: Runtime) -> tuple[Writer | None, list[Mistake]]:

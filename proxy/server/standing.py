@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.config import schema
 from proxy.errors import Refused
+from proxy.http import forwarding
+from proxy.http.message import Headers
+from proxy.identity.device import verify_peer
 from proxy.identity.principal import Peer
 from proxy.identity.spiffe import SpiffeID, parse_pattern
-from proxy.identity.svid import verify_svid
 from proxy.identity.tls import peer_of
 from proxy.server.route import Router
 
@@ -56,6 +58,22 @@ class Standing:
         if self.peer is not None and now >= self.peer.expires_at:
             raise Refused(errors.CERTIFICATE_LAPSED, "the client certificate's time is over")
         return self.peer
+
+    def believe(self, forwarded: Headers, remote: str) -> tuple[str, str | None]:
+        """Return the client's address and the request's id as a trusted proxy tells them, or what is known without.
+
+        Args:
+            forwarded: the forwarding and trace fields of a request of its.
+            remote: the address at the other end of the connection.
+
+        Raises:
+            Refused: REQUEST_MALFORMED.
+        """
+        trusted = self.listener.trusted_proxies
+        if trusted is None:
+            return remote, None
+        source = forwarding.source_of(forwarded, trusted.header, remote, trusted.networks)
+        return source, forwarding.request_id_of(forwarded)
 
     def require_same_setting(self, host: str, server_name: str | None) -> None:
         """Refuse a host whose client-certificate setting is another than that of the name in the handshake.
@@ -112,7 +130,7 @@ def _peer_under(
         if before.snapshot.bundles == snapshot.bundles:
             return peer, None
         chain = (peer.certificate.der, *peer.certificate.chain)
-        return verify_svid(peer.certificate.der, chain, snapshot.bundles, now), None
+        return verify_peer(peer.certificate.der, chain, snapshot.bundles, now), None
     except Refused as refused:
         return None, refused
 
@@ -129,7 +147,7 @@ def _is_trusted(listener: schema.Listener, remote: str, peer: Peer | None) -> bo
     trusted = listener.trusted_proxies
     if trusted is None:
         return False
-    if peer is not None:
+    if peer is not None and peer.kind == "workload":
         workload = SpiffeID(peer.trust_domain, peer.path)
         if any(parse_pattern(pattern).match(workload) for pattern in trusted.workloads):
             return True

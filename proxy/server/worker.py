@@ -10,9 +10,9 @@ import asyncio
 import gc
 import sys
 from collections.abc import Mapping
+from typing import Protocol
 
 from proxy.config import schema
-from proxy.identity.keys import KeySource
 from proxy.policy.engine import Engine
 from proxy.server.listener import Listener
 from proxy.server.moves import Moves, Place, moves
@@ -28,6 +28,13 @@ _SWITCH_SECONDS = 0.0005
 _RETIRE_SECONDS = 30.0  # longer than a request may wait for a token's keys and then for a decision
 
 
+class Runs(Protocol):
+    """Whatever works beside the requests until it is cancelled."""
+
+    async def run(self) -> None:
+        """Work."""
+
+
 class Worker:
     """The serving part of a process.
 
@@ -41,7 +48,7 @@ class Worker:
         self._listeners: dict[str, Listener] = {}
         self._retired: list[Listener] = []
         self._tasks = Tasks()
-        self._beside: dict[KeySource | Engine, asyncio.Task[None]] = {}
+        self._beside: dict[Runs, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begin what every snapshot needs; the first one has been built."""
@@ -108,10 +115,12 @@ class Worker:
 
     def _follow(self, snapshot: Snapshot) -> None:
         """Start and end what runs beside the requests: key sources, the engine, and gauges of what the config names."""
-        running: dict[KeySource | Engine, str] = {
-            source: f"keys of {source.name}" for source in snapshot.issuers.sources.values()
-        }
+        running: dict[Runs, str] = {source: f"keys of {source.name}" for source in snapshot.issuers.sources.values()}
         running[snapshot.engine] = "policy"
+        if snapshot.staff is not None:
+            running[snapshot.staff.keeping.sessions] = "sessions"
+            if snapshot.staff.refresher is not None:
+                running[snapshot.staff.refresher] = "sessions' providers"
         for gone in [each for each in self._beside if each not in running]:
             self._beside.pop(gone).cancel()
         for each in running.keys() - self._beside.keys():
@@ -135,6 +144,8 @@ class Worker:
             cluster.close()
         await self._tasks.end()
         await self._runtime.snapshot.engine.close()
+        if self._runtime.snapshot.staff is not None:
+            await self._runtime.snapshot.staff.keeping.close()
 
 
 def place_of(listener: schema.Listener, bound: str = "") -> Place:

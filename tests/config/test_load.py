@@ -48,9 +48,9 @@ routes:
         directory,
     )
     assert render(load(path)[1], Path("F")) == [
-        'F:3: listener: unknown key (did you mean "listeners"?); the keys here are version, trust_domain, workers, '
-        "listeners, admin, health, drain, limits, identity, assertion, policy, access_log, decision_log, upstreams, "
-        "routes",
+        'F:3: listener: unknown key (did you mean "listeners"?); the keys here are version, trust_domain, '
+        "state_directory, workers, listeners, admin, health, drain, limits, identity, assertion, sign_in, session, "
+        "portal, policy, access_log, decision_log, upstreams, routes",
         'F:5: listeners[0].tls.client_certificates: must be none, optional or required (did you mean "optional"?)',
         'F:6: listeners[1].name: "edge" is the name of listeners[0] already',
         "F:6: listeners[1].address: 127.0.0.1:8443 overlaps with the address of listeners[0]",

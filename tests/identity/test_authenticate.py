@@ -21,7 +21,7 @@ from proxy.errors import (
     Refused,
     Row,
 )
-from proxy.http.message import RequestHead
+from proxy.http.message import RequestHead, Target
 from proxy.identity.authenticate import Authenticator, challenge
 from proxy.identity.issuers import build_issuers
 from proxy.identity.principal import ANONYMOUS, CertificateFacts, Peer, Principal, principal_of
@@ -30,6 +30,7 @@ from tests.issuer import FakeIssuer
 
 FACTS = CertificateFacts(b"", "", "", "", 0.0, 9e9, (), "spiffe://example.org/ci")
 PEER = Peer("spiffe://example.org/ci", "example.org", "/ci", 9e9, FACTS)
+TARGET = Target("localhost", None, b"/", None, ("",))
 ROUTE = Authenticate()
 
 
@@ -53,14 +54,14 @@ class Gateway:
 
     async def call(self, request: RequestHead, route: Authenticate = ROUTE, peer: Peer | None = None) -> Principal:
         """Do as the proxy does: recall, else authenticate."""
-        known = self.authenticator.recall(request, route, peer, self.now)
-        return known or await self.authenticator.authenticate(request, route, peer, self.now)
+        known = self.authenticator.recall(request, route, peer, self.now, TARGET)
+        return known or await self.authenticator.authenticate(request, route, peer, self.now, TARGET)
 
     async def bearer(self, token: bytes, **how: Any) -> Principal:
         return await self.call(head(b"Bearer " + token), **how)
 
     def recalls(self, token: bytes) -> bool:
-        return self.authenticator.recall(head(b"Bearer " + token), ROUTE, None, self.now) is not None
+        return self.authenticator.recall(head(b"Bearer " + token), ROUTE, None, self.now, TARGET) is not None
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ async def test_without_a_token_the_caller_is_the_workload_or_nobody(gateway: Gat
 
 
 async def test_a_caller_without_a_token_is_answered_without_waiting(gateway: Gateway) -> None:
-    assert gateway.authenticator.recall(head(), ROUTE, None, 0.0) is ANONYMOUS
-    assert gateway.authenticator.recall(head(), ROUTE, PEER, 0.0) == principal_of(PEER)
+    assert gateway.authenticator.recall(head(), ROUTE, None, 0.0, TARGET) is ANONYMOUS
+    assert gateway.authenticator.recall(head(), ROUTE, PEER, 0.0, TARGET) == principal_of(PEER)
 
 
 # What the field says

@@ -34,10 +34,12 @@ class OIDCProvider:
     """A running provider; `async with` starts it, and ends it.
 
     Its clients are `ana` (group `engineering`, a verified e-mail) and `ben` (group `sales`, one that is not); they act
-    for themselves, so their names are the subjects of their tokens.
+    for themselves, so their names are the subjects of their tokens. With redirect URIs people of the same names sign in
+    for the client `ztproxy`, whose secret is `ztproxy-secret`, with any password.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *redirect_uris: str) -> None:
+        self._redirect_uris = redirect_uris
         self._node, self._folder = installation()
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
@@ -56,6 +58,7 @@ class OIDCProvider:
             str(HERE / "server.mjs"),
             str(self._folder),
             self.url.rpartition(":")[2] or "0",
+            *self._redirect_uris,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -1,4 +1,5 @@
-// A real OpenID provider on a loopback port, for tests: `node server.mjs FOLDER PORT`, where FOLDER holds node_modules.
+// A real OpenID provider on a loopback port, for tests: `node server.mjs FOLDER PORT [REDIRECT_URI…]`, where FOLDER holds
+// node_modules. With redirect URIs people sign in too, for the client `ztproxy`, on the provider's own development pages.
 // It prints {"url": …} once it listens. Each line on its standard input is a command: `rotate` replaces the signing
 // keys, `rotate keep` signs with new ones and still publishes the old ones; it prints {"kid": …} when that is done.
 
@@ -8,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
-const [folder, port] = process.argv.slice(2);
+const [folder, port, ...redirects] = process.argv.slice(2);
 const library = join(resolve(folder), 'node_modules', 'oidc-provider', 'lib', 'index.js');
 const { default: Provider } = await import(pathToFileURL(library));
 
@@ -37,9 +38,17 @@ function provider(issuer, keys) {
       grant_types: ['client_credentials'],
       redirect_uris: [],
       response_types: [],
-    })),
+    })).concat(redirects.length === 0 ? [] : [{
+      client_id: 'ztproxy',
+      client_secret: 'ztproxy-secret',
+      grant_types: ['authorization_code', 'refresh_token'],
+      redirect_uris: redirects,
+      post_logout_redirect_uris: redirects.map((uri) => new URL('/.ztproxy/signed-out', uri).href),
+    }]),
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
+    findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id, name: id, ...claims[id] }) }),
     features: {
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: redirects.length > 0 },
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -55,6 +64,7 @@ function provider(issuer, keys) {
     },
     extraTokenClaims: (_ctx, token) => claims[token.clientId],
   });
+  made.on('server_error', (_ctx, error) => console.error(error));
   return made.callback();
 }
 

@@ -8,12 +8,15 @@ import pytest
 from proxy.config.limits import Limits
 from proxy.config.schema import Authenticate, Identity, Issuer
 from proxy.errors import TOKEN_INVALID, TOKEN_KEYS_UNAVAILABLE, Refused, Row
-from proxy.http.message import RequestHead
+from proxy.http.message import RequestHead, Target
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.issuers import Issuers, build_issuers
 from proxy.identity.principal import Principal
 from tests.identity.test_keys import running
 from tests.oidc_provider.provider import OIDCProvider
+
+
+TARGET = Target("localhost", None, b"/", None, ("",))
 
 
 class Gateway:
@@ -32,8 +35,8 @@ class Gateway:
 
     async def user(self, token: bytes) -> Principal:
         head = RequestHead(b"GET", b"/", (1, 1), [(b"authorization", b"Bearer " + token)])
-        known = self.authenticator.recall(head, Authenticate(), None, time.time())
-        return known or await self.authenticator.authenticate(head, Authenticate(), None, time.time())
+        known = self.authenticator.recall(head, Authenticate(), None, time.time(), TARGET)
+        return known or await self.authenticator.authenticate(head, Authenticate(), None, time.time(), TARGET)
 
     async def refuses(self, token: bytes, row: Row = TOKEN_INVALID) -> None:
         with pytest.raises(Refused) as refused:

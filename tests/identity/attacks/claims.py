@@ -11,7 +11,7 @@ from proxy.config.schema import Authenticate
 from proxy.errors import AUTHORIZATION_DUPLICATE, Refused
 from proxy.http.message import RequestHead
 from proxy.identity.principal import ANONYMOUS
-from tests.identity.attacks.world import World, attack, refusing, resigned
+from tests.identity.attacks.world import TARGET, World, attack, refusing, resigned
 
 
 @refusing("clm-exp-missing")
@@ -147,4 +147,4 @@ async def _(world: World) -> None:
 async def _(world: World) -> None:
     target = b"/?access_token=" + world.issuer.mint()
     head = RequestHead(b"POST", target, (1, 1), [(b"content-type", b"application/x-www-form-urlencoded")])
-    assert await world.authenticator.authenticate(head, Authenticate(), None, time.time()) is ANONYMOUS
+    assert await world.authenticator.authenticate(head, Authenticate(), None, time.time(), TARGET) is ANONYMOUS

@@ -13,11 +13,14 @@ import pytest
 from proxy.config.limits import Limits
 from proxy.config.schema import Authenticate, Identity, Issuer
 from proxy.errors import TOKEN_INVALID, TOKEN_KEYS_UNAVAILABLE, Refused
-from proxy.http.message import RequestHead
+from proxy.http.message import RequestHead, Target
 from proxy.identity.authenticate import Authenticator
 from proxy.identity.issuers import build_issuers
 from proxy.identity.principal import Principal
 from tests.issuer import FakeIssuer, SigningKey, base64url, compact
+
+
+TARGET = Target("localhost", None, b"/", None, ("",))
 
 
 class World:
@@ -49,8 +52,8 @@ class World:
     async def call(self, *values: bytes) -> Principal:
         """Do as the proxy does with a request of these Authorization values."""
         head = RequestHead(b"GET", b"/", (1, 1), [(b"authorization", value) for value in values])
-        known = self.authenticator.recall(head, Authenticate(), None, time.time())
-        return known or await self.authenticator.authenticate(head, Authenticate(), None, time.time())
+        known = self.authenticator.recall(head, Authenticate(), None, time.time(), TARGET)
+        return known or await self.authenticator.authenticate(head, Authenticate(), None, time.time(), TARGET)
 
     async def accepted(self, token: bytes) -> Principal:
         """Return the user of a token that must pass."""

@@ -1,0 +1,186 @@
+"""A person signs in at a real provider and opens applications, through a whole gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tests.gateway import Gateway, Upstream, gateway
+from tests.oidc_provider.provider import OIDCProvider
+from tests.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """\
+version: 1
+trust_domain: example.org
+state_directory: state
+listeners:
+  - {{name: edge, address: "127.0.0.1:{port}", tls: {{certificate: edge.pem, key: edge.key}}}}
+admin: {{address: "127.0.0.1:0"}}
+sign_in: {{host: "access.example.org:{port}"}}
+portal: {{brand: Example, contact: it@example.org}}
+identity:
+  issuers:
+    corp:
+      issuer: {issuer}
+      login: {{client_id: ztproxy, client_secret_file: corp.secret, title: Example SSO}}
+upstreams:
+  wiki: {{endpoints: ["{upstream}"]}}
+routes:
+  - name: wiki
+    host: wiki.example.org
+    upstream: wiki
+    authenticate: {{sign_in: true}}
+    portal: {{title: Wiki}}
+    allow: [{{groups: [engineering]}}]
+  - name: sales
+    host: sales.example.org
+    upstream: wiki
+    authenticate: {{sign_in: true}}
+    allow: [{{groups: [sales]}}]
+"""
+
+
+class Loopback(AbstractResolver):
+    """Every host is this machine."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        return [
+            ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        pass
+
+
+class Person:
+    """A browser, as far as cookies, redirects and forms go."""
+
+    def __init__(self, world: World, port: int) -> None:
+        self._port = port
+        connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=world.client(), force_close=True)
+        headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+        jar = aiohttp.CookieJar(unsafe=True)
+        self.session = aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=jar)
+
+    def url(self, host: str, path: str = "/") -> str:
+        return f"https://{host}.example.org:{self._port}{path}"
+
+    async def get(self, host: str, path: str = "/", **options: Any) -> tuple[aiohttp.ClientResponse, str]:
+        async with self.session.get(self.url(host, path), **options) as answer:
+            return answer, await answer.text()
+
+    async def sign_in(self, name: str, host: str, path: str = "/") -> tuple[aiohttp.ClientResponse, str]:
+        """Ask for a page, and do at the provider what it asks for until the browser is somewhere else."""
+        answer, page = await self.get(host, path)
+        while answer.url.scheme == "http":
+            action = re.search(r'action="([^"]+)"', page)
+            assert action is not None, page
+            prompt = re.search(r'name="prompt" value="([a-z]+)"', page)
+            assert prompt is not None, page
+            form = {"prompt": prompt[1], "login": name, "password": "x"}
+            async with self.session.post(answer.url.join(type(answer.url)(action[1])), data=form) as answer:
+                page = await answer.text()
+        return answer, page
+
+
+@pytest.fixture
+def service() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture
+async def staffed(world: World, service: Upstream, tmp_path: Path) -> AsyncIterator[tuple[Gateway, int]]:
+    directory = world.copy_to(tmp_path)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    (directory / "corp.secret").write_text("ztproxy-secret", encoding="utf-8")
+    (directory / "corp.secret").chmod(0o600)
+    async with OIDCProvider(f"https://access.example.org:{port}/.ztproxy/callback/corp") as provider:
+        text = CONFIG.format(port=port, issuer=provider.url, upstream=service.url)
+        with gateway(directory, text) as running:
+            yield running, port
+
+
+@pytest.fixture
+async def ana(world: World, staffed: tuple[Gateway, int]) -> AsyncIterator[Person]:
+    person = Person(world, staffed[1])
+    yield person
+    await person.session.close()
+
+
+async def test_a_person_signs_in_once_and_every_application_opens_by_policy(ana: Person) -> None:
+    answer, page = await ana.sign_in("ana", "wiki", "/page?q=a%20b&x=//y")
+    assert (answer.status, page) == (200, "/page?q=a%20b&x=//y")
+    assert str(answer.url) == ana.url("wiki", "/page?q=a%20b&x=//y")
+    answer, _ = await ana.get("sales")
+    assert (answer.status, answer.url.host) == (403, "sales.example.org")
+    answer, page = await ana.get("access")
+    assert answer.status == 200
+    assert "Wiki" in page
+    assert "sales.example.org" not in page
+
+
+async def test_a_program_is_told_and_never_sent_to_a_page(ana: Person) -> None:
+    for fields in ({"Sec-Fetch-Mode": "cors"}, {"Accept": "application/json", "Sec-Fetch-Mode": "same-origin"}):
+        answer, _ = await ana.get("wiki", headers=fields, allow_redirects=False)
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    async with ana.session.post(ana.url("wiki"), data=b"x", allow_redirects=False) as answer:
+        assert answer.status == 401
+
+
+async def test_what_changes_something_must_come_from_the_routes_own_pages(ana: Person) -> None:
+    await ana.sign_in("ana", "wiki")
+    for fields, status in (
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": ana.url("sales", "")}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": ana.url("wiki", "")}, 200),
+    ):
+        async with ana.session.post(ana.url("wiki"), data=b"x", headers=fields) as answer:
+            assert answer.status == status, fields
+
+
+async def test_the_upstream_is_told_who_and_never_sees_the_session(ana: Person, service: Upstream) -> None:
+    await ana.sign_in("ana", "wiki")
+    await ana.get("wiki", headers={"X-Ztproxy-Subject": "root"})
+    seen = service.requests[-1]
+    assert seen.values("x-ztproxy-subject") == ["ana"]
+    assert seen.values("x-ztproxy-email") == ["ana@example.org"]
+    assert seen.values("cookie") == []
+
+
+async def test_a_session_survives_a_restart_and_ends_when_it_is_revoked(
+    ana: Person, staffed: tuple[Gateway, int], service: Upstream
+) -> None:
+    await ana.sign_in("ana", "wiki")
+    command = [sys.executable, "-m", "proxy", "sessions"]
+    config = ["-c", str(staffed[0].directory / "ztproxy.yaml")]
+
+    async def sessions(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *command, *arguments, *config, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+        )
+        told, _ = await process.communicate()
+        assert process.returncode == 0
+        return told.decode()
+
+    (session,) = json.loads(await sessions("list", "--format", "json"))
+    await sessions("revoke", session["id"])
+    async with asyncio.timeout(5):
+        while (await ana.get("wiki", headers={"Sec-Fetch-Mode": "cors"}))[0].status != 401:
+            pass
