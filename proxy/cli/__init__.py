@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import certs, check, configuration, demo, policy, run
+from proxy.cli import certs, check, configuration, demo, policy, run, sessions
 
 app = typer.Typer(
     name="ztproxy",
@@ -49,6 +49,8 @@ app.command("demo")(demo.demo)
 app.add_typer(configuration.app, name="config")
 app.add_typer(certs.app, name="certs")
 app.add_typer(policy.app, name="policy")
+app.add_typer(sessions.sessions, name="sessions")
+app.add_typer(sessions.service_tokens, name="service-token")
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ def watched_files(path: Path, config: Config) -> list[Path]:
     named += [bundle.file for bundle in config.identity.trust_bundles.values()]
     named += [issuer.ca for issuer in config.identity.issuers.values()]
     named += config.assertion.key_files if config.assertion is not None else ()
+    named.append(config.session.keys_file)
     named += [upstream.tls.ca for upstream in config.upstreams.values()]
     if (opa := config.policy.opa) is not None:
         named += [opa.ca, opa.certificate, opa.key]

@@ -220,9 +220,6 @@ def _make(path: Path) -> None:
         return  # another process was quicker
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        if os.geteuid() == 0:  # an administrator's command, maybe: the file is the service's, as its directory is
-            facts = os.fstat(directory)
-            os.chown(path, facts.st_uid, facts.st_gid)
         os.fsync(directory)
     finally:
         os.close(directory)
