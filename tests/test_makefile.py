@@ -115,6 +115,18 @@ def test_without_npm_and_a_recent_node_the_provider_is_named_once_and_nothing_fa
     assert ran.stderr.count("absent: npm's oidc-provider") == 1
 
 
+def test_without_npm_and_chromium_both_are_named_once_and_nothing_fails(machine: Path) -> None:
+    ran = make(machine, "browser")
+    assert ran.returncode == 0
+    assert ran.stderr.count("absent: a Chromium") == 1
+    assert ran.stderr.count("absent: npm's axe-core") == 1
+
+
+def test_a_chromium_is_taken_under_any_of_its_names(machine: Path) -> None:
+    command(machine, "google-chrome", "exit 1")
+    assert "absent: a Chromium" not in make(machine, "browser").stderr
+
+
 def test_help_names_both_commands(machine: Path) -> None:
     told = make(machine).stdout
     assert "make demo" in told

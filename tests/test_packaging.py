@@ -49,10 +49,12 @@ def test_the_installed_package_is_not_the_checkout(directory: Path) -> None:
     assert Path(where.stdout.strip()).is_relative_to(directory / "prefix")
 
 
-def test_the_wheel_holds_the_default_policy_and_no_tests(directory: Path) -> None:
+def test_the_wheel_holds_the_default_policy_and_the_pages_and_no_tests(directory: Path) -> None:
     (wheel,) = (directory / "build" / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("proxy/policy/shipped/") and name.endswith("authz.rego") for name in names)
+    assert "proxy/portal/templates/frame.html" in names
+    assert "proxy/portal/static/portal.css" in names
     assert not [name for name in names if name.startswith(("tests", "bench")) or "__pycache__" in name]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

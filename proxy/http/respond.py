@@ -18,8 +18,20 @@ from proxy.http.h1 import REASONS
 from proxy.http.message import Headers
 
 _STYLE = (
-    "body{font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:12vh auto;padding:0 1rem}"
-    "h1{font-size:1.5rem}code{overflow-wrap:anywhere}:root{color-scheme:light dark}"
+    ":root{color-scheme:light dark;--ground:#f3f5fa;--card:#fff;--ink:#141a28;--soft:#566074;--line:#dde2ec}"
+    "@media(prefers-color-scheme:dark)"
+    "{:root{--ground:#0e1219;--card:#171c26;--ink:#eef1f7;--soft:#a3adbf;--line:#2b3342}}"
+    "*{box-sizing:border-box}"
+    "body{margin:0;padding:12vh 1rem 2rem;background:var(--ground);color:var(--ink);"
+    "font:1rem/1.55 system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',Arial,sans-serif;"
+    "overflow-wrap:anywhere}"
+    "main{max-width:32rem;margin:0 auto;padding:clamp(1.5rem,6vw,2.5rem);border:1px solid var(--line);"
+    "border-radius:1rem;background:var(--card);box-shadow:0 12px 32px -12px rgb(20 26 40/16%)}"
+    "h1{margin:0;font-size:1.6rem;line-height:1.25;letter-spacing:-.015em}p{margin:.6rem 0 0}"
+    "dl{display:grid;grid-template-columns:auto 1fr;align-items:baseline;gap:.5rem 1.25rem;margin:1.5rem 0 0;"
+    "padding:1rem 1.15rem;border-radius:.7rem;background:var(--ground);font-size:.925rem}"
+    "p,dt{color:var(--soft)}dd{margin:0}"
+    "code{font:.93em ui-monospace,Menlo,Consolas,'Liberation Mono',monospace}"
 )
 _PAGE = """\
 <!doctype html>
@@ -34,7 +46,10 @@ _PAGE = """\
 <main>
 <h1>{sentence}</h1>
 <p>{status} {title}</p>
-<p>Reference: <code>{request_id}</code> (<code>{code}</code>)</p>
+<dl>
+<dt>Code</dt><dd><code>{code}</code></dd>
+<dt>Reference</dt><dd><code>{request_id}</code></dd>
+</dl>
 </main>
 </body>
 </html>

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from typing import Final
 from urllib.parse import urlsplit
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined, Template
 
 from proxy.errors import INTERNAL_ERROR, Refused
 from proxy.http.message import Headers
@@ -95,18 +95,18 @@ class Pages:
     ) -> None:
         self._assets = Assets([*icons, *([logo] if logo is not None else [])])
         self._contact = contact_of(contact)
-        self._environment = _environment()
-        self._environment.globals.update(
-            brand=brand,
-            home=home + PREFIX,
-            sign_out=PREFIX + "sign-out",
-            logo=self._assets.path("mark.svg") if logo is None else _path(logo),
-            own_mark=logo is None,
-            stylesheet=self._assets.path("portal.css"),
-            picture=_path,
-            place=lambda url: urlsplit(url).netloc,
-            tile=_tile,
-        )
+        self._templates = _templates()
+        self._values = {
+            "brand": brand,
+            "home": home + PREFIX,
+            "sign_out": PREFIX + "sign-out",
+            "logo": self._assets.path("mark.svg") if logo is None else _path(logo),
+            "own_mark": logo is None,
+            "stylesheet": self._assets.path("portal.css"),
+            "picture": _path,
+            "place": lambda url: urlsplit(url).netloc,
+            "tile": _tile,
+        }
 
     def asset(self, name: str) -> Answer | None:
         """Return the answer for a name below `static/`, or None where there is no such file."""
@@ -203,7 +203,8 @@ class Pages:
 
     def _page(self, visit: Visit, template: str, **values: object) -> Answer:
         language = visit.language
-        html = self._environment.get_template(template).render(
+        html = self._templates[template].render(
+            **self._values,
             t=partial(_text, language),
             language=language,
             request_id=visit.request_id,
@@ -217,15 +218,18 @@ class Pages:
         return Answer(200, b"OK", _fields(visit), html.encode("utf-8", "replace"))
 
 
-def _environment() -> Environment:
+@cache
+def _templates() -> Mapping[str, Template]:
+    """Return every template, compiled: once a process, and not while somebody waits for the first page."""
     sources = {
         file.name: file.read_text(encoding="utf-8")
         for file in files("proxy.portal").joinpath("templates").iterdir()
         if file.name.endswith(".html")
     }
-    return Environment(
+    environment = Environment(
         loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    return {name: environment.get_template(name) for name in sources}
 
 
 def _fields(visit: Visit) -> Headers:

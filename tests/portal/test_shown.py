@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from proxy.http.respond import Answer
+from proxy import errors
+from proxy.errors import Refused
+from proxy.http.respond import Answer, refusal
 from proxy.portal.pages import Visit
 from tests.browser.chromium import chromium, violations
 from tests.portal.shown import NOW, every_page, pages
@@ -61,6 +63,16 @@ def test_every_page_is_accessible_and_fits(browser: Browser, language: str, widt
         assert violations(shown.page) == [], name
         assert shown.page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert shown.complaints == [], name  # a blocked style or picture would be one
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_refusal_without_a_portal_is_accessible_too(browser: Browser, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    refused = Refused(errors.ROUTE_NOT_FOUND)
+    shown = Shown(context, refusal(refused, request_id="req-7c1e0d5b9a3f", accept=b"text/html"))
+    assert violations(shown.page) == []
+    assert shown.complaints == []
     context.close()
 
 
