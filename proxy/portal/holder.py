@@ -73,12 +73,14 @@ class Holder:
         """Give an application host a handle of a session, and return the field that sets it.
 
         Raises:
-            Stopped: the session has ended meanwhile.
+            Stopped: the session has ended meanwhile, or it is bound to another device.
             StoreUnavailable: it could not be kept.
         """
         session = await self._site.store.get(session_id)
         if session is None or session.expires_at <= request.now:
             raise Stopped(SIGN_IN_EXPIRED, "a session must not have ended before it is handed over")
+        if self._site.bind_device and session.device and session.device != _device(request):
+            raise Stopped(SIGN_IN_REFUSED, "a session must be handed over on the device that it was made with")
         host = authority_of(request.target.host, request.target.port)
         return await self._give_handle(session, host, request)
 

@@ -21,7 +21,9 @@ from proxy.identity.sessions.store import StoreUnavailable
 from proxy.portal.holder import REFRESH_TOKEN, with_identity
 from proxy.portal.site import Site
 
-_LEASE_SECONDS = 30.0  # longer than a provider is given to answer, and the pause after one that did not
+# Longer than all that is asked of a provider may take: two that ask with one token would end the session.
+_LEASE_SECONDS = 90.0
+_PAUSE_SECONDS = 30.0  # after a provider that did not answer
 _ATTEMPTS = 5  # to write what others write too
 _AT_ONCE = 16
 _GRACE_SECONDS = 5.0
@@ -73,7 +75,7 @@ class Refresher:
             return  # a lease is one's own to take again, so that it does not part those of one process
         if len(self._paused) >= _NOTICED:
             self._paused = {each: until for each, until in self._paused.items() if until > now}
-        self._paused[session_id] = now + _LEASE_SECONDS
+        self._paused[session_id] = now + _PAUSE_SECONDS
         try:
             if not await self.site.store.lease(_lease(session_id), self._owner, _LEASE_SECONDS):
                 return

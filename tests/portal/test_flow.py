@@ -10,6 +10,7 @@ from proxy.http.message import Target
 from proxy.identity.sessions.store import Store
 from proxy.policy.decision import StepUp
 from proxy.portal.request import Told
+from tests.portal.peers import peer
 from tests.portal.world import (
     ACCESS,
     GIT,
@@ -357,8 +358,6 @@ async def test_tokens_are_kept_sealed(world: World, browser: Browser) -> None:
 
 
 async def test_a_session_of_a_device_says_so(store: Store) -> None:
-    from tests.portal.peers import peer
-
     world = World(store, bind_device=True)
     browser = Browser(world, peer("spiffe://example.org/pc/1"))
     await browser.sign_in()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 
 from proxy.identity.sessions.store import Store
 from proxy.portal.handover import Nonce, new_nonce, nonce_of
+from tests.portal.peers import peer
 from tests.portal.world import ACCESS, GIT, NOW, WIKI, Browser, World, changed, location_of, parameter
 
 PAGE = f"https://{WIKI}/page"
@@ -116,8 +119,6 @@ async def test_a_code_twice_is_refused(browser: Browser) -> None:
 async def test_what_the_store_keeps_of_a_code_cannot_be_read_or_written(world: World, store: Store) -> None:
     browser = Browser(world)
     url = await code_for(browser, f"https://{WIKI}/page?secret=value")
-    from hashlib import sha256
-
     key = sha256(parameter(url, "code").encode()).digest()
     kept = await store.take_code(key)
     assert kept is not None
@@ -148,3 +149,14 @@ def test_rounds_are_counted_for_a_minute() -> None:
 async def test_a_changed_parameter_is_ignored(browser: Browser) -> None:
     url = changed(await code_for(browser), back="https://evil.example/")
     assert location_of(await browser.get(url)) == PAGE
+
+
+@pytest.mark.parametrize("name", ["spiffe://example.org/pc/2", None])
+async def test_a_session_of_one_device_is_not_handed_to_another(name: str | None, store: Store) -> None:
+    world = World(store, bind_device=True)
+    browser = Browser(world, peer("spiffe://example.org/pc/1"))
+    url = await code_for(browser)
+    browser.peer = None if name is None else peer(name)
+    told = await browser.get(url)
+    assert (told.status, told.code) == (403, "sign_in_refused")
+    assert "__Host-ztproxy" not in browser.cookies(WIKI)
