@@ -118,8 +118,24 @@ def refusal_of(
     if portal is None or head is None or target is None or route is None or not route.config.authenticate.sign_in:
         return answer
     answer = lead_to_sign_in(portal, refused, head, target, principal, now, request_id) or answer
+    if refused.row is errors.POLICY_DENIED and refused.body is None and is_navigation(head):
+        answer = _explain(refused, snapshot, head, target, route, request_id, now) or answer
     answer.headers.extend(forget_session(refused, head))
     return answer
+
+
+def _explain(
+    refused: Refused, snapshot: Snapshot, head: RequestHead, target: Target, route: Route, request_id: str, now: float
+) -> Told | None:
+    """Return the page for somebody who has signed in, and whom policy refused; None where nobody has."""
+    staff, handle = snapshot.staff, handle_of(head.headers)
+    if staff is None or staff.portal is None or handle is None:
+        return None
+    session = staff.keeping.sessions.recall(handle, authority_of(target.host, target.port), now)
+    if session is None:
+        return None
+    request = PortalRequest(head.method, target, head.headers, b"", "", None, request_id, now)
+    return staff.portal.refused(refused, request, session, route.config.portal.title or route.name)
 
 
 def lead_to_sign_in(

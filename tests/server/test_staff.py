@@ -126,8 +126,9 @@ async def test_a_person_signs_in_once_and_every_application_opens_by_policy(ana:
     answer, page = await ana.sign_in("ana", "wiki", "/page?q=a%20b&x=//y")
     assert (answer.status, page) == (200, "/page?q=a%20b&x=//y")
     assert str(answer.url) == ana.url("wiki", "/page?q=a%20b&x=//y")
-    answer, _ = await ana.get("sales")
+    answer, page = await ana.get("sales")
     assert (answer.status, answer.url.host) == (403, "sales.example.org")
+    assert "ana@example.org" in page
     answer, page = await ana.get("access")
     assert answer.status == 200
     assert "Wiki" in page
