@@ -2,6 +2,7 @@
 
     principal                            the nouns: principal, peer
     spiffe · bundle · svid · tls         workloads: IDs, trust bundles, X.509-SVIDs, handshakes
+    authorities · device                 devices: who signs for them, certificates that are no SVIDs
     pem · keypair · certificate          certificates and keys on disk, and what is in them
     authority · pki                      a development CA and a declared PKI
     token · jwks · claims                users: tokens, keys, what a token says of its subject

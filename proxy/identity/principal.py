@@ -22,7 +22,7 @@ class CertificateFacts:
         serial: lower-case hexadecimal serial number.
         not_before, not_after: POSIX seconds.
         dns: DNS names of the SAN.
-        uri: the one URI of the SAN.
+        uri: the one URI of the SAN, or empty.
         chain: the intermediates that were verified, DER, leaf and root left out.
     """
 
@@ -39,12 +39,13 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The workload at the other end of an mTLS connection.
+    """The workload or the device at the other end of an mTLS connection.
 
     Args:
-        id: its SPIFFE ID, such as `spiffe://example.org/ns/ci/sa/runner`.
-        trust_domain: the ID's trust domain.
-        path: the ID's path, beginning with `/`, or empty.
+        id: its SPIFFE ID, such as `spiffe://example.org/ns/ci/sa/runner`; a device's begins with the name of its
+            authorities in the config, such as `mdm:C02XL0GTJGH5`, which is never `spiffe`.
+        trust_domain: a workload's trust domain; of a device empty.
+        path: the path of a workload's ID, beginning with `/`, or empty.
         expires_at: POSIX seconds after which it is nobody: the earliest end in its verified chain.
         certificate: facts for policy and for the upstream.
         derived: what other rooms make of it, each under its own name: it is worked out once, and goes with the peer.
@@ -55,7 +56,7 @@ class Peer:
     path: str
     expires_at: float
     certificate: CertificateFacts
-    kind: Literal["workload"] = "workload"
+    kind: Literal["workload", "device"] = "workload"
     derived: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
@@ -100,7 +101,12 @@ ANONYMOUS = Principal(kind="anonymous", id="")
 
 
 def principal_of(peer: Peer) -> Principal:
-    """Return the principal that a workload is when no user rides along; of one peer always the same."""
+    """Return the principal that a peer is when no user rides along; of one peer always the same.
+
+    A device is nobody: it says where somebody is, and not who.
+    """
+    if peer.kind == "device":
+        return ANONYMOUS
     principal: Principal | None = peer.derived.get("principal")
     if principal is None:
         principal = peer.derived["principal"] = _principal_of(peer)

@@ -24,7 +24,6 @@ from proxy.identity.principal import CertificateFacts, Peer
 from proxy.identity.spiffe import SpiffeID, parse_spiffe_id
 
 _SHORTEST_RSA = 2048
-_MOST_PROVEN = 4096  # chains, of a few kilobytes each
 # The WebPKI profile (RFC 5280, no weak signature in the chain), but for what X509-SVID says otherwise of a leaf: its
 # SAN may be critical beside a subject, and `check_leaf` has its own rule on extended key usage.
 _POLICY = PolicyBuilder().extension_policies(
@@ -52,10 +51,9 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
         Refused: CERTIFICATE_REFUSED, with the rule that is broken.
     """
     key = (leaf_der, *verified_chain_der)
-    known = bundles.proven.get(key)
-    if known is not None and known[1] <= now < known[0].expires_at:
-        bundles.proven.move_to_end(key)
-        return known[0]  # type: ignore[no-any-return]
+    known = bundles.recall(key, now)
+    if known is not None:
+        return known
     try:
         peer, begins = _verify(leaf_der, verified_chain_der, bundles, now)
     except VerificationError as error:
@@ -63,9 +61,7 @@ def verify_svid(leaf_der: bytes, verified_chain_der: Sequence[bytes], bundles: T
         raise Refused(CERTIFICATE_REFUSED, f"{rule}: {error}") from None
     except Exception as error:  # a parser may answer hostile bytes with anything; whatever it is, nothing is proven
         raise Refused(CERTIFICATE_REFUSED, str(error) or type(error).__name__) from None
-    bundles.proven[key] = peer, begins
-    if len(bundles.proven) > _MOST_PROVEN:
-        bundles.proven.popitem(last=False)
+    bundles.remember(key, peer, begins)
     return peer
 
 
@@ -82,8 +78,9 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeID:
     if not spiffe_id.path:
         raise ValueError("spiffe id of a workload must have a path")
     extensions = extensions_of(leaf)
-    _check_key(leaf)
-    _check_constraints(extensions)
+    if not is_strong(leaf):
+        raise ValueError("key of an SVID must be P-256, P-384, P-521, Ed25519, or RSA of 2048 bits or more")
+    check_no_authority(extensions, "SVID of a workload")
     _check_usage(extensions)
     names = extensions.get_extension_for_class(x509.SubjectAlternativeName)
     if not list(subject_of(leaf)) and not names.critical:
@@ -121,29 +118,54 @@ def _verify(
     chain = verify_chain(leaf, others, bundle, now)
     for signer in chain[1:]:
         check_signing(signer, spiffe_id.trust_domain)
-    return _peer(spiffe_id, leaf_der, chain), max(each.not_valid_before_utc.timestamp() for each in chain)
+    return _peer(spiffe_id, chain), max(each.not_valid_before_utc.timestamp() for each in chain)
 
 
-def _check_key(leaf: x509.Certificate) -> None:
-    # `x509.verification` holds the keys that sign certificates to its profile, and not the leaf's own.
+def is_strong(leaf: x509.Certificate) -> bool:
+    """Tell whether a leaf's own key is of a kind and length that proves something.
+
+    `x509.verification` holds the keys that sign certificates to its profile, and not the leaf's.
+
+    Raises:
+        ValueError: the key cannot be read.
+    """
     key = key_of(leaf)
     if isinstance(key, ec.EllipticCurvePublicKey):
-        fit = isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
-    elif isinstance(key, rsa.RSAPublicKey):
-        fit = key.key_size >= _SHORTEST_RSA and key.key_size % 8 == 0
-    else:
-        fit = isinstance(key, ed25519.Ed25519PublicKey)
-    if not fit:
-        raise ValueError("key of an SVID must be P-256, P-384, P-521, Ed25519, or RSA of 2048 bits or more")
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size >= _SHORTEST_RSA and key.key_size % 8 == 0
+    return isinstance(key, ed25519.Ed25519PublicKey)
 
 
-def _check_constraints(extensions: x509.Extensions) -> None:
+def check_no_authority(extensions: x509.Extensions, what: str) -> None:
+    """Raise ValueError for a leaf that is a CA."""
     try:
         constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return  # RFC 5280 4.2.1.9: absent, it is no CA
     if constraints.ca:
-        raise ValueError("SVID of a workload must not be a CA")
+        raise ValueError(f"{what} must not be a CA")
+
+
+def facts_of(chain: Sequence[x509.Certificate], uri: str) -> CertificateFacts:
+    """Return what is told of a verified chain, leaf first and root last; `uri` is the one URI of its SAN."""
+    leaf = chain[0]
+    der = leaf.public_bytes(Encoding.DER)
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    return CertificateFacts(
+        der=der,
+        sha256=hashlib.sha256(der).hexdigest(),
+        subject=leaf.subject.rfc4514_string(),
+        serial=f"{leaf.serial_number:x}",
+        not_before=leaf.not_valid_before_utc.timestamp(),
+        not_after=leaf.not_valid_after_utc.timestamp(),
+        dns=tuple(names.get_values_for_type(x509.DNSName)),
+        uri=uri,
+        chain=tuple(signer.public_bytes(Encoding.DER) for signer in chain[1:-1]),
+    )
 
 
 def _check_usage(extensions: x509.Extensions) -> None:
@@ -163,23 +185,11 @@ def _check_usage(extensions: x509.Extensions) -> None:
         raise ValueError("extended key usage of an SVID must include clientAuth")
 
 
-def _peer(spiffe_id: SpiffeID, leaf_der: bytes, chain: list[x509.Certificate]) -> Peer:
-    leaf = chain[0]
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def _peer(spiffe_id: SpiffeID, chain: list[x509.Certificate]) -> Peer:
     return Peer(
         id=str(spiffe_id),
         trust_domain=spiffe_id.trust_domain,
         path=spiffe_id.path,
         expires_at=min(certificate.not_valid_after_utc.timestamp() for certificate in chain),
-        certificate=CertificateFacts(
-            der=leaf_der,
-            sha256=hashlib.sha256(leaf_der).hexdigest(),
-            subject=leaf.subject.rfc4514_string(),
-            serial=f"{leaf.serial_number:x}",
-            not_before=leaf.not_valid_before_utc.timestamp(),
-            not_after=leaf.not_valid_after_utc.timestamp(),
-            dns=tuple(names.get_values_for_type(x509.DNSName)),
-            uri=str(spiffe_id),
-            chain=tuple(signer.public_bytes(Encoding.DER) for signer in chain[1:-1]),
-        ),
+        certificate=facts_of(chain, str(spiffe_id)),
     )

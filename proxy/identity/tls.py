@@ -21,9 +21,9 @@ from proxy.config.mistake import Location
 from proxy.config.schema import ClientCertificates, ListenerTLS
 from proxy.errors import CERTIFICATE_REFUSED, Refused
 from proxy.identity.bundle import TrustBundles
+from proxy.identity.device import verify_peer
 from proxy.identity.keypair import KeyPair, read_key_pair
 from proxy.identity.principal import Peer
-from proxy.identity.svid import verify_svid
 
 # TLS 1.2: forward secrecy and an AEAD, or nothing (RFC 9325 4.2). Security level 2 refuses keys and signatures under
 # 112 bits, in our certificates and in those of clients. TLS 1.3 suites are all of this kind.
@@ -69,12 +69,14 @@ class _Declared:
 class _Served:
     """One certificate: its client-certificate setting and its present context."""
 
-    __slots__ = ("_context", "_minimum", "_pair", "_roots_pem", "setting")
+    __slots__ = ("_bundles", "_context", "_minimum", "_pair", "setting")
 
-    def __init__(self, pair: KeyPair, setting: ClientCertificates, minimum: ssl.TLSVersion, roots_pem: str) -> None:
+    def __init__(
+        self, pair: KeyPair, setting: ClientCertificates, minimum: ssl.TLSVersion, bundles: TrustBundles
+    ) -> None:
         self._pair = pair
         self._minimum = minimum
-        self._roots_pem = roots_pem
+        self._bundles = bundles
         self.setting = setting
         self._context = self._make()
 
@@ -99,7 +101,9 @@ class _Served:
             context.options |= ssl.OP_NO_TICKET
             context.num_tickets = 0
             context.verify_flags |= ssl.VERIFY_X509_STRICT
-            context.load_verify_locations(cadata=self._roots_pem)
+            context.load_verify_locations(cadata=self._bundles.pem)
+            if self._bundles.partial:  # a chain may end in an intermediate; which may end where is asked again
+                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
 
@@ -159,10 +163,10 @@ def build_server_tls(
     for one in declared:
         pair, wrong = read_key_pair(one.certificate, one.key, one.location, now)
         mistakes += wrong
-        if pair is None or (one.client_certificates != "none" and not bundles):
+        if pair is None or (one.client_certificates != "none" and not bundles.pem):
             continue
         try:
-            made = _Served(pair, one.client_certificates, _VERSIONS[tls.minimum_version], bundles.pem)
+            made = _Served(pair, one.client_certificates, _VERSIONS[tls.minimum_version], bundles)
         except ssl.SSLError as error:  # what the security level does not take: a weak key, a weak signature
             reason = (error.reason or str(error)).lower().replace("_", " ")
             mistakes.append(Mistake((*one.location, "certificate"), f"certificate must be fit for TLS: {reason}"))
@@ -204,7 +208,7 @@ def read_server_name(client_hello: bytes) -> str | None:
 
 
 def peer_of(ssl_object: ssl.SSLObject, bundles: TrustBundles, now: float) -> Peer | None:
-    """Return the workload at the other end of a finished handshake, or None where it showed no certificate.
+    """Return whoever is at the other end of a finished handshake, or None where no certificate was shown.
 
     Args:
         ssl_object: the connection's TLS object.
@@ -224,7 +228,7 @@ def peer_of(ssl_object: ssl.SSLObject, bundles: TrustBundles, now: float) -> Pee
     chain = _verified_chain(ssl_object)
     if not chain or chain[0] != leaf:
         raise Refused(CERTIFICATE_REFUSED, "client certificate must have a verified chain")
-    return verify_svid(leaf, chain, bundles, now)
+    return verify_peer(leaf, chain, bundles, now)
 
 
 def _verified_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
@@ -248,10 +252,13 @@ def _declared(tls: ListenerTLS, location: Location) -> list[_Declared]:
 
 
 def _trust_mistakes(declared: list[_Declared], bundles: TrustBundles) -> list[Mistake]:
-    if bundles or not bundles.complete:
+    if bundles.pem or not bundles.complete:
         return []
     return [
-        Mistake((*one.location, "client_certificates"), "client certificates must have a trust bundle to verify them")
+        Mistake(
+            (*one.location, "client_certificates"),
+            "client certificates must have a trust bundle, or authorities of devices, to verify them",
+        )
         for one in declared
         if one.client_certificates != "none"
     ]

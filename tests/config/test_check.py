@@ -67,6 +67,15 @@ def test_a_mistake_is_told_on_its_line_in_its_words(goes: str, comes: str, told:
     assert lines_of(GOOD.replace(goes, comes), tmp_path) == [f"F:{told}"]
 
 
+def test_devices_that_nobody_is_asked_for_are_a_warning(tmp_path: Path) -> None:
+    text = GOOD.replace(", client_certificates: optional", "").replace(
+        "identity:\n",
+        "identity:\n  client_certificates: [{name: mdm, ca: mdm.pem, kind: device, id: fingerprint}]\n",
+    )
+    rule = "nobody is recognised by this: no listener asks for client certificates"
+    assert lines_of(text, tmp_path) == [f"F:9: warning: identity.client_certificates: {rule}"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -305,7 +305,7 @@ def test_what_was_proven_under_other_bundles_proves_nothing() -> None:
 
 
 def test_a_bounded_number_of_certificates_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.identity.svid._MOST_PROVEN", 2)
+    monkeypatch.setattr("proxy.identity.bundle._MOST_PROVEN", 2)
     bundles = TrustBundles([TrustBundle("example.org", (ROOT.certificate,))])
     for _ in range(3):
         leaf = forge(ROOT, uris=[WEB])
