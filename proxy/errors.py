@@ -135,6 +135,9 @@ CONNECT_REFUSED = _row("connect_refused", 501, _DOWN, "CONNECT is not offered he
 UPGRADE_REFUSED = _row(
     "upgrade_refused", 501, _DOWN, "The protocol upgrade is not offered here.", "http_upgrade_failed", closes=True
 )
+WEBSOCKET_REFUSED = _row(
+    "websocket_refused", 400, _DOWN, "The WebSocket handshake is malformed.", "http_upgrade_failed", closes=True
+)
 CLIENT_GONE = _row("client_gone", 499, _DOWN, "The client closed the connection.", "connection_terminated", closes=True)
 
 # Where the request goes.
@@ -191,6 +194,9 @@ POLICY_PANICKED = _row(
 DECISION_LOG_UNAVAILABLE = _row(
     "decision_log_unavailable", 503, _IN, "Access could not be recorded.", "proxy_internal_error", retry_after=5
 )
+# What lasts longer than what it was permitted by. Told of in records alone, for an answer has begun by then.
+ACCESS_ENDED = _row("access_ended", 403, _DOWN, "You are no longer permitted to do this.", "http_request_denied")
+TUNNEL_TIMEOUT = _row("tunnel_timeout", 504, _DOWN, "The connection was idle for too long.", "connection_timeout")
 
 # The portal: signing in and out.
 SIGN_IN_EXPIRED = _row(

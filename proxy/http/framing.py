@@ -19,6 +19,7 @@ from proxy.errors import (
 )
 from proxy.http.headers import SINGLETONS, Learned, tokens
 from proxy.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, BodyKind, Framing, Headers, RequestHead, ResponseHead
+from proxy.http.websocket import require_handshake
 
 # Eighteen digits stay below 2**63, where readers begin to differ. A leading zero is octal to some.
 _LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}", re.ASCII)
@@ -34,7 +35,7 @@ def request_framing(head: RequestHead) -> None:
     """Set a request head's `framing`, `keep_alive` and `expects_continue`.
 
     Raises:
-        Refused: FRAMING_REFUSED, REQUEST_MALFORMED, UPGRADE_REFUSED or EXPECTATION_FAILED.
+        Refused: FRAMING_REFUSED, REQUEST_MALFORMED, UPGRADE_REFUSED, WEBSOCKET_REFUSED or EXPECTATION_FAILED.
     """
     fields = dict(head.headers)
     if len(fields) != len(head.headers):
@@ -45,7 +46,10 @@ def request_framing(head: RequestHead) -> None:
     options = _connection_options(fields, head.headers)
     head.keep_alive = _keeps_alive(options, head.version)
     if b"upgrade" in options and b"upgrade" in fields:
-        raise Refused(UPGRADE_REFUSED, "a protocol upgrade is not offered")
+        if [value.lower() for value in head.values(b"upgrade")] != [b"websocket"]:
+            raise Refused(UPGRADE_REFUSED, "websocket is the only upgrade that is offered")
+        require_handshake(head)
+        head.opens_websocket = True
     expectation = fields.get(b"expect")
     if expectation is not None:
         if expectation.lower() != b"100-continue":
@@ -54,11 +58,12 @@ def request_framing(head: RequestHead) -> None:
         head.expects_continue = head.version == (1, 1) and head.framing not in _EMPTY
 
 
-def response_framing(head: ResponseHead, method: bytes) -> None:
+def response_framing(head: ResponseHead, method: bytes, *, may_switch: bool = False) -> None:
     """Set a response head's `framing` and `keep_alive`.
 
     Args:
         method: of the request that is answered.
+        may_switch: that request opens a WebSocket.
 
     Raises:
         Refused: UPSTREAM_MALFORMED.
@@ -66,7 +71,7 @@ def response_framing(head: ResponseHead, method: bytes) -> None:
     fields = dict(head.headers)
     if len(fields) != len(head.headers) and sum(name in _FRAMES for name, _ in head.headers) > 1:
         raise Refused(UPSTREAM_MALFORMED, "an answer must have one body framing")
-    if head.status == 101:
+    if head.status == 101 and not may_switch:
         raise Refused(UPSTREAM_MALFORMED, "protocols must not be switched unasked")
     framing = _declared(fields, head.version, UPSTREAM_MALFORMED)
     head.keep_alive = _keeps_alive(_connection_options(fields, head.headers), head.version)

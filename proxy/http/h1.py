@@ -8,6 +8,7 @@ from the front of the buffer that it is given and leaves every byte behind it. I
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -201,11 +202,12 @@ class ResponseHeadParser:
         self._scanned = 0
         self._last: tuple[bytes, bool, ResponseHead] | None = None  # bytes, whether of a HEAD request, what they say
 
-    def parse(self, buffer: bytearray, method: bytes) -> ResponseHead | None:
+    def parse(self, buffer: bytearray, method: bytes, may_switch: bool = False) -> ResponseHead | None:
         """Return the next head, or None where more bytes are needed. Its body's framing is decided.
 
         Args:
             method: of the request that is answered.
+            may_switch: that request opens a WebSocket.
 
         Raises:
             Refused: UPSTREAM_MALFORMED.
@@ -224,11 +226,11 @@ class ResponseHeadParser:
         raw, of_head, last = take(buffer, end + 4), method == b"HEAD", self._last
         if last is not None and last[0] == raw and last[1] is of_head:
             return last[2]
-        head = self._read(raw, method)
-        self._last = (raw, of_head, head) if len(raw) <= LONGEST_REMEMBERED else None
+        head = self._read(raw, method, may_switch)
+        self._last = (raw, of_head, head) if len(raw) <= LONGEST_REMEMBERED and head.status != 101 else None
         return head
 
-    def _read(self, raw: bytes, method: bytes) -> ResponseHead:
+    def _read(self, raw: bytes, method: bytes, may_switch: bool) -> ResponseHead:
         if len(raw) > self._bytes:
             raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
         line = _STATUS_LINE.fullmatch(raw, 0, raw.find(b"\r\n"))
@@ -236,18 +238,17 @@ class ResponseHeadParser:
             raise Refused(UPSTREAM_MALFORMED, "a status line must be version, status and reason")
         report = _Report()
         try:
-            httptools.HttpResponseParser(report).feed_data(raw)
+            with suppress(httptools.HttpParserUpgrade):  # `framing` judges it
+                httptools.HttpResponseParser(report).feed_data(raw)
             fields = report.spelled()
         except httptools.HttpParserError as error:
             raise Refused(UPSTREAM_MALFORMED, str(error).lower()) from None
-        except httptools.HttpParserUpgrade:
-            raise Refused(UPSTREAM_MALFORMED, "protocols must not be switched unasked") from None
         except Refused as refused:
             raise Refused(UPSTREAM_MALFORMED, refused.detail) from None
         if not report.complete or len(fields) > self._count:
             raise Refused(UPSTREAM_MALFORMED, "an answer's head must keep to its bound")
         head = ResponseHead(int(line[2]), line[3] or b"", _VERSIONS[line[1]], fields)
-        response_framing(head, method)
+        response_framing(head, method, may_switch=may_switch)
         return head
 
 

@@ -69,8 +69,9 @@ class Proof:
 class RequestHead:
     """A parsed request head (RFC 9112 section 3).
 
-    `goes_to` is where it goes, if that is known already; `block` is shared with every head of the same fields, but for
-    the credential, `proof` with every one of the same credential.
+    `opens_websocket`: it is a handshake in order (RFC 6455). `goes_to` is where it goes, if that is known already;
+    `block` is shared with every head of the same fields, but for the credential, `proof` with every one of the same
+    credential.
     """
 
     method: bytes
@@ -80,6 +81,7 @@ class RequestHead:
     framing: Framing = NO_BODY
     keep_alive: bool = True
     expects_continue: bool = False
+    opens_websocket: bool = False
     goes_to: Target | None = None
     block: Block = field(default_factory=Block, compare=False, repr=False)
     proof: Proof = field(default_factory=Proof, compare=False, repr=False)

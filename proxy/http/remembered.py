@@ -93,6 +93,7 @@ class Remembered:
             NO_BODY,
             head.keep_alive,
             False,
+            False,
             goes_to,
             head.block,
             self.proof,
@@ -114,6 +115,8 @@ class Remembered:
 def remember(raw: bytes, head: RequestHead) -> Remembered | None:
     """Return what a later head can be compared with, or None where it must be parsed whatever it is."""
     hosts = head.values(b"host")
+    if head.opens_websocket:  # each has a key of its own
+        return None
     if len(raw) > LONGEST_REMEMBERED or head.framing.kind is not BodyKind.NONE or len(hosts) != 1:
         return None
     line = raw.find(b"\r\n")

@@ -33,7 +33,7 @@ from proxy.policy.scalars import find_fault
 from proxy.telemetry.metrics import Metrics
 
 _RESULTS = {POLICY_DENIED.code: "deny", STEP_UP_REQUIRED.code: "step_up"}
-_PREFLIGHT = Decision(allow=True, reasons=("cors-preflight",))
+UNDECIDED = Decision(allow=True, reasons=("cors-preflight",))
 
 
 class Denied(Refused):
@@ -171,8 +171,8 @@ class Authorizer:
             told_target(inquiry.target)
         except Refused as refused:
             raise self._close(case, refused) from None
-        case.result = told_result({"allow": True, "reasons": list(_PREFLIGHT.reasons)})
-        return await self._permit(case, _PREFLIGHT)
+        case.result = told_result({"allow": True, "reasons": list(UNDECIDED.reasons)})
+        return await self._permit(case, UNDECIDED)
 
     def _recall(self, case: _Case) -> bool:
         """Take a remembered decision; say whether there is one.

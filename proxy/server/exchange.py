@@ -27,6 +27,7 @@ from proxy.http.message import BodyKind, Headers, RequestHead, Target
 from proxy.http.respond import Answer
 from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
+from proxy.policy.authorize import UNDECIDED
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
 from proxy.server.answer import asks_for_keys, explained, is_own, own_answer, redirected, write_answer
@@ -138,7 +139,7 @@ class Exchange:
             rules = route.config.authenticate
             principal = await snapshot.authenticator.authenticate(head, rules, peer, self._started, target)
         self._principal = principal
-        if principal.method == "session" and head.method not in SAFE:
+        if principal.method == "session" and (head.method not in SAFE or head.opens_websocket):
             require_same_site(head, f"https://{target.authority}", route.config.origins)
         if repeat is not None and repeat.principal is principal:
             self._repeat = repeat
@@ -268,7 +269,9 @@ class Exchange:
         ids = self._request_id, self._trace, self._span
         between = traced(*ids) if not self._forwarded else forwarded_way(connection, self._forwarded, target, *ids)
         fields, limits = b"%b%b%b" % (lead, between, told.fields), self._snapshot.config.limits
-        await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome).run(route.cluster)
+        asked = None if decision is UNDECIDED else self._inquiry
+        way = Forwarding(connection, head, target, route, permit, fields, limits, self.outcome, asked)
+        await way.run(route.cluster)
 
     async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
         """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""
@@ -290,7 +293,8 @@ class Exchange:
             return
         outcome.closing = outcome.closing or row.closes
         where = None if self._asked is not None else self._route
-        asked = self._head, self._target, where, self._principal, self._request_id, self._started
+        peer = self.connection.standing.peer if self._head is not None else None
+        asked = self._head, self._target, where, self._principal, peer, self._request_id, self._started
         answer = refusal_of(refused, self._snapshot, *asked)
         try:
             await self._write(answer)

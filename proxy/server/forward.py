@@ -15,11 +15,15 @@ from proxy.http.body import BodyReader
 from proxy.http.h1 import ResponseHeadParser, encode_fields, encode_request, encode_response
 from proxy.http.headers import clean_response
 from proxy.http.message import BodyKind, Headers, RequestHead, ResponseHead, Target
+from proxy.http.websocket import SWITCH, require_switch
+from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
 from proxy.server.answer import date_field, linger
+from proxy.server.lasting import Lasting
 from proxy.server.outcome import Outcome
 from proxy.server.relay import Download, Upload
-from proxy.server.route import Route, edit
+from proxy.server.route import Route, edit, stripped
+from proxy.server.tunnel import Tunnel
 from proxy.transport.stream import FOREVER, StreamClosed, StreamTimeout
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
@@ -45,6 +49,7 @@ class Forwarding:
 
     Args:
         fields: what the upstream gets of header fields, as bytes, Host and framing left out.
+        inquiry: what policy was asked; None where it was not, and cannot be asked again.
     """
 
     __slots__ = (
@@ -53,6 +58,8 @@ class Forwarding:
         "_ends_at",
         "_fields",
         "_head",
+        "_inquiry",
+        "_lasting",
         "_limits",
         "_outcome",
         "_permit",
@@ -70,6 +77,7 @@ class Forwarding:
         fields: bytes,
         limits: Limits,
         outcome: Outcome,
+        inquiry: Inquiry | None,
     ) -> None:
         self._connection = connection
         self._head = head
@@ -79,6 +87,8 @@ class Forwarding:
         self._fields = fields
         self._limits = limits
         self._outcome = outcome
+        self._inquiry = inquiry
+        self._lasting: Lasting | None = None
         # `loop.time()` seconds at which the exchange has lasted its lifetime.
         self._ends_at = connection.loop.time() + route.config.timeouts.lifetime
         self._answer_by = FOREVER  # the same, at which the head of the answer must have come
@@ -93,6 +103,8 @@ class Forwarding:
         connection = self._connection
         connection.patience = self._route.config.timeouts.idle
         upload = None if self._head.framing.kind is BodyKind.NONE else self._open_body()
+        if self._head.opens_websocket:
+            self._fields += encode_fields(SWITCH)
         repeatable = upload is None and self._head.method in _IDEMPOTENT
         fresh = False
         while True:
@@ -116,8 +128,18 @@ class Forwarding:
                 continue
             finally:
                 upstream.driver = None
+                if self._lasting is not None:
+                    connection.runtime.lasting.leave(self._lasting)
+                    self._lasting = None
                 upstream.pool.release(upstream, reusable=reusable)
             return
+
+    def _last(self) -> Lasting | None:
+        """Be decided again, from now on, when what permits it changes: it takes longer than a moment."""
+        if self._lasting is None and self._inquiry is not None:
+            self._lasting = Lasting(self._connection, self._inquiry, self._route, self._outcome)
+            self._connection.runtime.lasting.enter(self._lasting)
+        return self._lasting
 
     # --- the request
 
@@ -147,7 +169,7 @@ class Forwarding:
         target = self._target
         host = upstream.pool.endpoint.authority if self._route.config.rewrite.host == "upstream" else target.authority
         return encode_request(
-            self._head.method, _stripped(target, self._route.strip), host.encode("ascii"), self._fields
+            self._head.method, stripped(target, self._route.strip), host.encode("ascii"), self._fields
         )
 
     async def _converse(self, upstream: UpstreamConnection, upload: Upload | None) -> bool:
@@ -160,6 +182,9 @@ class Forwarding:
                 raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
             sending = self._send(upstream, upload)
             response = await self._response_head(upstream)
+            if response.status == 101:
+                await self._tunnel(upstream, response)
+                return False
             if not self._relay_whole(upstream, response):
                 await self._relay(upstream, response)
             elif self._connection.congested:
@@ -182,6 +207,8 @@ class Forwarding:
         """Send the head and what is there of the body; return the task that sends the rest, if there is a rest."""
         self._answer_by = self._answer_due()
         if upload is None:
+            if self._head.opens_websocket:
+                self._last()
             upstream.write(self._request(upstream))
             return None
         if self._head.expects_continue and not self._connection.buffer:
@@ -190,6 +217,7 @@ class Forwarding:
         if upload.reader.done:
             return None
         self._answer_by = self._ends_at
+        self._last()
         return self._connection.tasks.spawn(self._send_rest(upstream, upload), "upload")
 
     async def _send_rest(self, upstream: UpstreamConnection, upload: Upload) -> None:
@@ -210,21 +238,36 @@ class Forwarding:
             limits = self._limits
             parser = ResponseHeadParser(limits.upstream_response_head_bytes, limits.header_count)
             upstream.parser = parser
+        may_switch = self._head.opens_websocket
         for _ in range(_MOST_INTERIM):
-            while (response := parser.parse(upstream.buffer, method) if upstream.buffer else None) is None:
+            while (response := parser.parse(upstream.buffer, method, may_switch) if upstream.buffer else None) is None:
                 try:
                     more = await upstream.fill(self._answer_by)
                 except StreamTimeout:
                     raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's head did not come in time") from None
                 if not more:
                     raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection without an answer")
-            if response.status >= 200:
+            if response.status >= 200 or response.status == 101:
                 self._answer_by = FOREVER  # it has come: an upload that ends later must not hasten what follows
                 return response
             if response.status != 100 and self._head.version == (1, 1):  # Expect was answered by ourselves
                 interim = clean_response(response.headers)
                 self._connection.write(encode_response(response.status, response.reason, interim))
         raise Refused(errors.UPSTREAM_MALFORMED, f"more than {_MOST_INTERIM} interim answers")
+
+    async def _tunnel(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
+        """Let the client and the upstream speak WebSocket; neither connection carries HTTP any more."""
+        connection, outcome = self._connection, self._outcome
+        require_switch(self._head, response)
+        await connection.become_task()
+        idle = self._route.config.timeouts.idle
+        tunnel = Tunnel(connection, upstream, idle=idle, ends_at=self._ends_at, outcome=outcome)
+        if self._lasting is not None:
+            self._lasting.cut_by = tunnel.cut
+        outcome.status, outcome.answered, outcome.closing = response.status, True, True
+        fields = [*self._response_fields(response, chunked=False), *SWITCH]
+        connection.write(encode_response(response.status, response.reason, fields))
+        await tunnel.run()
 
     async def _relay(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
         framing, outcome, connection = response.framing, self._outcome, self._connection
@@ -239,6 +282,8 @@ class Forwarding:
         outcome.closing = outcome.closing or connection.retiring or connection.resets
         begin = self._begin_answer(response, chunked)
         outcome.status, outcome.answered = response.status, True
+        if not download.reader.done:
+            self._last()
         connection.write(begin + first)
         await download.run(connection)
 
@@ -302,13 +347,3 @@ class Forwarding:
         elif kind is BodyKind.NONE and (self._head.method == b"HEAD" or response.status == 304):
             fields.extend((b"content-length", value) for value in response.values(b"content-length"))
         return fields
-
-
-def _stripped(target: Target, prefix: bytes) -> bytes:
-    path = target.origin_form
-    if not prefix:
-        return path
-    if not path.startswith(prefix):
-        raise Refused(errors.TARGET_REFUSED, "path must begin with the route's prefix as it is spelled there")
-    path = path[len(prefix) :]
-    return path if path.startswith(b"/") else b"/" + path

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from proxy import errors
 from proxy.config import schema
-from proxy.http.message import Headers
+from proxy.errors import Refused
+from proxy.http.message import Headers, Target
 from proxy.http.target import compile_path
 from proxy.upstream.cluster import Cluster
 
@@ -134,3 +136,18 @@ class Router:
         if host.startswith("*."):
             return self._wildcard.setdefault(host[2:], _Node())
         return self._exact.setdefault(host, _Node())
+
+
+def stripped(target: Target, prefix: bytes) -> bytes:
+    """Return the path and query that the upstream gets, without the route's prefix.
+
+    Raises:
+        Refused: TARGET_REFUSED; the prefix is spelled with percent signs.
+    """
+    path = target.origin_form
+    if not prefix:
+        return path
+    if not path.startswith(prefix):
+        raise Refused(errors.TARGET_REFUSED, "path must begin with the route's prefix as it is spelled there")
+    path = path[len(prefix) :]
+    return path if path.startswith(b"/") else b"/" + path

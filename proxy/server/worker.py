@@ -91,6 +91,7 @@ class Worker:
             listener = self._listeners[name] = Listener(wanted[name], self._runtime, sock)
             listener.start()
         self._follow(snapshot)
+        self._runtime.lasting.look()
         if before is not None:
             self._retire(before)
         self._runtime.metrics.workers.set(1)
@@ -118,7 +119,11 @@ class Worker:
         running: dict[Runs, str] = {source: f"keys of {source.name}" for source in snapshot.issuers.sources.values()}
         running[snapshot.engine] = "policy"
         if snapshot.staff is not None:
-            running[snapshot.staff.keeping.sessions] = "sessions"
+            snapshot.staff.enter()
+            sessions = snapshot.staff.keeping.sessions
+            running[sessions] = "sessions"
+            if sessions not in self._beside:
+                sessions.following.tell_changes(self._runtime.lasting.tell)
             if snapshot.staff.refresher is not None:
                 running[snapshot.staff.refresher] = "sessions' providers"
         for gone in [each for each in self._beside if each not in running]:
@@ -142,6 +147,7 @@ class Worker:
             tell(f"requests were cut after {timeout:g} s")
         for cluster in self._runtime.snapshot.clusters.values():
             cluster.close()
+        await self._runtime.lasting.end()
         await self._tasks.end()
         await self._runtime.snapshot.engine.close()
         if self._runtime.snapshot.staff is not None:

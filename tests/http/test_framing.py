@@ -133,10 +133,12 @@ def test_a_connection_persists_as_its_options_say(text: str, version: tuple[int,
 @pytest.mark.parametrize(
     ("text", "refused"),
     [
-        ("connection: upgrade; upgrade: websocket", True),
+        ("connection: upgrade; upgrade: websockets", True),
+        ("connection: upgrade; upgrade: websocket, h2c", True),
+        ("connection: upgrade; upgrade: websocket; upgrade: websocket", True),
         ("connection: keep-alive, Upgrade; upgrade: h2c", True),
         ("connection: x; connection: upgrade; upgrade: h2c", True),
-        ("connection: upgrade; upgrade: websocket; content-length: 5", True),
+        ("connection: upgrade; upgrade: h2c; content-length: 0", True),
         ("upgrade: websocket", False),  # not of this hop (RFC 9110 section 7.8)
         ("connection: upgrade", False),
     ],

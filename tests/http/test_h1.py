@@ -20,6 +20,7 @@ from proxy.errors import (
     TARGET_TOO_LONG,
     UPGRADE_REFUSED,
     UPSTREAM_MALFORMED,
+    WEBSOCKET_REFUSED,
     Refused,
     Row,
 )
@@ -168,7 +169,8 @@ def test_one_empty_line_before_each_request_is_forgiven(size: int) -> None:
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", FRAMING_REFUSED),
         (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", FRAMING_REFUSED),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 003\r\n\r\n", FRAMING_REFUSED),
-        (HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", UPGRADE_REFUSED),
+        (HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n", WEBSOCKET_REFUSED),
+        (HEAD + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n", UPGRADE_REFUSED),
         (
             b"POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: ws\r\nContent-Length: 4\r\n\r\nabcd",
             UPGRADE_REFUSED,

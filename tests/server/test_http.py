@@ -200,7 +200,7 @@ def test_options_is_forwarded_and_its_asterisk_form_answered(client: Client, ups
     ("request_line", "fields", "code"),
     [
         ("CONNECT open.example.org:443 HTTP/1.1", "", "connect_refused"),
-        ("GET /x HTTP/1.1", "Connection: upgrade\r\nUpgrade: websocket\r\n", "upgrade_refused"),
+        ("GET /x HTTP/1.1", "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n", "upgrade_refused"),
         ("POST /x HTTP/1.1", "Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 3\r\n", "upgrade_refused"),
         ("TRACE /x HTTP/1.1", "", "method_unknown"),
         ("BREW /x HTTP/1.1", "", "method_unknown"),

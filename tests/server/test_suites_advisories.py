@@ -522,7 +522,7 @@ def _(range_: Range) -> Generator[None, None, None]:
     switched = range_.send(line="GET /101")
     yield
     for case in cases:
-        ended(case, 501)
+        ended(case, 400, 501)
     ended(preface, 400, 501)
     request = forwarded(unnamed)
     assert request.values("upgrade") == request.values("http2-settings") == request.values("connection") == []
