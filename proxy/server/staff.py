@@ -56,12 +56,18 @@ class Staff:
     Args:
         keeping: where their sessions are.
         portal: their pages; None where there is no sign-in, and service tokens alone are kept.
-        refresher: asks their providers about them; None where there is no sign-in.
+        site, refresher: what asks their providers about them, and with what; None where there is no sign-in.
     """
 
     keeping: Keeping
     portal: Portal | None = None
+    site: Site | None = None
     refresher: Refresher | None = None
+
+    def enter(self) -> None:
+        """Have providers asked as this snapshot says: it serves from now on."""
+        if self.refresher is not None and self.site is not None:
+            self.refresher.site = self.site
 
     def notice(self, session: Session, now: float) -> None:
         """Take note that a session is used: it may be time to ask its provider about it."""
@@ -84,10 +90,14 @@ def build_grounds(
         return None, []
     before = None if previous is None else previous.keeping
     keeping, mistakes = build_keeping(config.session, config.state_directory, before, make=make)
-    providers, wrong = build_providers(config.identity, issuers)
+    providers, wrong = build_providers(config.identity, issuers, _serving(previous))
     icons, also_wrong = _pictures(config)
     mistakes += wrong + also_wrong
     return (None if keeping is None else Grounds(keeping, providers, icons)), mistakes
+
+
+def _serving(previous: Staff | None) -> Mapping[str, Provider]:
+    return {} if previous is None or previous.refresher is None else previous.refresher.site.providers
 
 
 def build_staff(
@@ -110,7 +120,7 @@ def build_staff(
     refresher = previous.refresher if previous is not None else None
     if refresher is None or refresher.site.store is not site.store:
         refresher = Refresher(site)
-    return Staff(grounds.keeping, portal, refresher)
+    return Staff(grounds.keeping, portal, site, refresher)
 
 
 def _site(config: Config, grounds: Grounds, entered: Router) -> Site:

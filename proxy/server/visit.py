@@ -12,7 +12,7 @@ from proxy.http.body import BodyReader
 from proxy.http.cookies import HANDLE, clear_cookie, handle_of
 from proxy.http.message import RequestHead, Target
 from proxy.http.respond import Answer
-from proxy.identity.principal import Principal
+from proxy.identity.principal import Peer, Principal
 from proxy.policy.authorize import Denied
 from proxy.portal.portal import Portal
 from proxy.portal.request import BODY_BYTES, PortalRequest, Told
@@ -104,6 +104,7 @@ def refusal_of(
     target: Target | None,
     route: Route | None,
     principal: Principal | None,
+    peer: Peer | None,
     request_id: str,
     now: float,
 ) -> Answer:
@@ -119,22 +120,30 @@ def refusal_of(
         return answer
     answer = lead_to_sign_in(portal, refused, head, target, principal, now, request_id) or answer
     if refused.row is errors.POLICY_DENIED and refused.body is None and is_navigation(head):
-        answer = _explain(refused, snapshot, head, target, route, request_id, now) or answer
+        answer = _explain(refused, snapshot, head, target, route, peer, request_id, now) or answer
     answer.headers.extend(forget_session(refused, head))
     return answer
 
 
 def _explain(
-    refused: Refused, snapshot: Snapshot, head: RequestHead, target: Target, route: Route, request_id: str, now: float
+    refused: Refused,
+    snapshot: Snapshot,
+    head: RequestHead,
+    target: Target,
+    route: Route,
+    peer: Peer | None,
+    request_id: str,
+    now: float,
 ) -> Told | None:
     """Return the page for somebody who has signed in, and whom policy refused; None where nobody has."""
     staff, handle = snapshot.staff, handle_of(head.headers)
     if staff is None or staff.portal is None or handle is None:
         return None
-    session = staff.keeping.sessions.recall(handle, authority_of(target.host, target.port), now)
+    device = "" if peer is None else peer.id
+    session = staff.keeping.sessions.recall(handle, authority_of(target.host, target.port), now, device=device)
     if session is None:
         return None
-    request = PortalRequest(head.method, target, head.headers, b"", "", None, request_id, now)
+    request = PortalRequest(head.method, target, head.headers, b"", "", peer, request_id, now)
     return staff.portal.refused(refused, request, session, route.config.portal.title or route.name)
 
 

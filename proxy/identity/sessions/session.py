@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from proxy.identity.principal import Principal
 
-COOKIE: Final = b"__Host-ztproxy"
 _HANDLE_BYTES: Final = 32
 
 
