@@ -77,7 +77,6 @@ def test_a_wycheproof_key(keys: dict[str, Any], test: dict[str, Any]) -> None:
 # The list of attacks
 
 _LOGIN = "there is no browser login yet"
-_SESSIONS = "there are no sessions yet"
 _HTTP2 = "there is no HTTP/2 yet"
 
 NOT_YET: dict[str, str] = {
@@ -88,26 +87,21 @@ NOT_YET: dict[str, str] = {
             "flow-idtoken-missing",
             "flow-idtoken-aud",
             "flow-idtoken-iss",
-            "flow-xhr",
-            "flow-post-login",
             "clm-azp-other",
         ],
         _LOGIN,
     ),
-    **dict.fromkeys(
-        [
-            "ses-upstream-set",
-            "ses-csrf-origin",
-            "trn-cookie+bearer",
-        ],
-        _SESSIONS,
-    ),
     "trn-h2-case": _HTTP2,
     "trn-401-grpc": _HTTP2,
-    "out-signed": "there is no signed identity assertion yet",
 }
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(PORTAL, "what a browser is sent and keeps is the portal's business"),
+    **dict.fromkeys(
+        ["flow-xhr", "flow-post-login", "ses-csrf-origin", "trn-cookie+bearer"],
+        "who is led to sign in, and what a session opens, is the server's business: tests/server/test_staff.py",
+    ),
+    "ses-upstream-set": "which cookies of an upstream pass is the business of http/headers",
+    "out-signed": "tests/test_applications.py verifies an assertion with independent libraries",
     "trn-forwarded-token": "what is forwarded is the server's business",
     "out-public-route": "what is stripped is the server's business",
     "out-encode": "how an identity is written is the business of http/headers",

@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ identity:
   issuers:
     corp:
       issuer: {issuer}
+      bearer: {{audiences: [ztproxy]}}
       login: {{client_id: ztproxy, client_secret_file: corp.secret, title: Example SSO}}
 upstreams:
   wiki: {{endpoints: ["{upstream}"]}}
@@ -94,6 +96,15 @@ class Person:
         return answer, page
 
 
+@dataclass
+class Staffed:
+    """A gateway that people sign in to, the port that it is reached at, and where they prove who they are."""
+
+    gateway: Gateway
+    port: int
+    provider: OIDCProvider
+
+
 @pytest.fixture
 def service() -> Iterator[Upstream]:
     upstream = Upstream()
@@ -102,7 +113,7 @@ def service() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-async def staffed(world: World, service: Upstream, tmp_path: Path) -> AsyncIterator[tuple[Gateway, int]]:
+async def staffed(world: World, service: Upstream, tmp_path: Path) -> AsyncIterator[Staffed]:
     directory = world.copy_to(tmp_path)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -112,12 +123,12 @@ async def staffed(world: World, service: Upstream, tmp_path: Path) -> AsyncItera
     async with OIDCProvider(f"https://access.example.org:{port}/.ztproxy/callback/corp") as provider:
         text = CONFIG.format(port=port, issuer=provider.url, upstream=service.url)
         with gateway(directory, text) as running:
-            yield running, port
+            yield Staffed(running, port, provider)
 
 
 @pytest.fixture
-async def ana(world: World, staffed: tuple[Gateway, int]) -> AsyncIterator[Person]:
-    person = Person(world, staffed[1])
+async def ana(world: World, staffed: Staffed) -> AsyncIterator[Person]:
+    person = Person(world, staffed.port)
     yield person
     await person.session.close()
 
@@ -166,11 +177,11 @@ async def test_the_upstream_is_told_who_and_never_sees_the_session(ana: Person, 
 
 
 async def test_a_session_survives_a_restart_and_ends_when_it_is_revoked(
-    ana: Person, staffed: tuple[Gateway, int], service: Upstream
+    ana: Person, staffed: Staffed, service: Upstream
 ) -> None:
     await ana.sign_in("ana", "wiki")
     command = [sys.executable, "-m", "proxy", "sessions"]
-    config = ["-c", str(staffed[0].directory / "ztproxy.yaml")]
+    config = ["-c", str(staffed.gateway.directory / "ztproxy.yaml")]
 
     async def sessions(*arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -185,3 +196,27 @@ async def test_a_session_survives_a_restart_and_ends_when_it_is_revoked(
     async with asyncio.timeout(5):
         while (await ana.get("wiki", headers={"Sec-Fetch-Mode": "cors"}))[0].status != 401:
             pass
+
+
+async def test_a_token_goes_before_a_session_and_the_two_are_never_mixed(
+    ana: Person, staffed: Staffed, service: Upstream
+) -> None:
+    await ana.sign_in("ana", "wiki")
+    bearer = {"Authorization": f"Bearer {(await staffed.provider.token('ben')).decode()}"}
+    assert (await ana.get("wiki", headers=bearer))[0].status == 403
+    answer, _ = await ana.get("sales", headers=bearer)
+    assert answer.status == 200
+    assert service.requests[-1].values("x-ztproxy-subject") == ["ben"]
+    broken = {"Authorization": "Bearer nonsense"}
+    assert (await ana.get("wiki", headers=broken))[0].status == 401
+
+
+async def test_a_page_that_opens_a_socket_of_another_site_is_refused(ana: Person) -> None:
+    await ana.sign_in("ana", "wiki")
+    fields = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Fetch-Mode": "websocket",
+    }  # fmt: skip
+    for site, origin in (("cross-site", "https://evil.example"), ("same-site", ana.url("sales", ""))):
+        answer, _ = await ana.get("wiki", headers={**fields, "Sec-Fetch-Site": site, "Origin": origin})
+        assert answer.status == 403
