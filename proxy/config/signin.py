@@ -39,6 +39,9 @@ def sign_in_mistakes(config: Config) -> Iterator[Mistake]:
             yield from login_mistakes(issuer.login, (*place, "login"))
         elif issuer.bearer is None:
             yield Mistake(place, "must have bearer, for its access tokens, login, where people sign in, or both")
+        if issuer.login is not None and issuer.bearer is not None and issuer.login.client_id in issuer.bearer.audiences:
+            rule = "is the login's client_id too, as in ID tokens: of these only access tokens count that say at+jwt"
+            yield Mistake((*place, "bearer", "audiences"), rule, "warning")
     wanting = [index for index, route in enumerate(config.routes) if route.authenticate.sign_in]
     for index in wanting:
         yield from _route(config, config.routes[index], ("routes", index, "authenticate", "sign_in"))

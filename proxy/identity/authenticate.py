@@ -243,7 +243,7 @@ class Authenticator:
             raise InvalidToken("issuer must be one of the route's")
         if token.algorithm not in rules.algorithms:
             raise InvalidToken("algorithm must be one of the issuer's")
-        principal = read_principal(token.claims, rules, now)
+        principal = read_principal(token.claims, rules, now, token.kind)
         key = await source.find(token)
         key.verify(token)
         return _Verified(principal, principal.expires_at - rules.skew, len(text), source, key)

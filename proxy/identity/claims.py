@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.identity.principal import Principal
-from proxy.identity.token import InvalidToken
+from proxy.identity.token import ACCESS_TYPES, InvalidToken
 
 # Claims that only another kind of token has (RFC 8725 section 2.8), or that bind it to what is not verified here.
 _REFUSED = {
@@ -35,7 +35,7 @@ class TokenRules:
         skew: seconds by which clocks may differ.
         email_domains: lower-case domains that the issuer vouches for; empty: any.
         email_claim, groups_claim: a claim's name, or a dotted path into objects.
-        clients: by which people sign in here; a bearer token for one of them is an ID token.
+        clients: by which people sign in here; a bearer token for one of them is an ID token, unless it says otherwise.
     """
 
     name: str
@@ -49,13 +49,14 @@ class TokenRules:
     clients: frozenset[str] = frozenset()
 
 
-def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Principal:
+def read_principal(claims: dict[str, Any], rules: TokenRules, now: float, kind: str = "jwt") -> Principal:
     """Return the user that a token's claims make.
 
     Args:
         claims: the payload.
         rules: those of its issuer.
         now: POSIX seconds.
+        kind: the token's `typ` in lower case.
 
     Raises:
         InvalidToken: the token is not for us, not now, or no access token.
@@ -64,8 +65,7 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Pri
         if claim in claims:
             raise InvalidToken(rule)
     ours = require_ours(claims, rules, now)
-    if not rules.clients.isdisjoint(ours.audience):
-        raise InvalidToken("token must not be an ID token")
+    _refuse_id_token(ours.audience, rules, kind)
     signed_in = past_of(claims, "auth_time", rules, now)
     subject = claims.get("sub")
     if type(subject) is not str or not subject:
@@ -82,6 +82,17 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float) -> Pri
         authenticated_at=ours.issued if signed_in is None else signed_in,
         expires_at=ours.expires + rules.skew,
     )
+
+
+def _refuse_id_token(audience: list[str], rules: TokenRules, kind: str) -> None:
+    """Raise InvalidToken where a token is for a client of ours, as ID tokens are; a refreshed one has no `nonce`.
+
+    An operator may have access tokens for the same name all the same: then they must say that they are such, which an
+    ID token never does (RFC 9068 section 2.1).
+    """
+    for name in rules.clients.intersection(audience):
+        if name not in rules.audiences or kind not in ACCESS_TYPES:
+            raise InvalidToken("token must not be an ID token")
 
 
 @dataclass(frozen=True, slots=True)

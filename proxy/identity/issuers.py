@@ -99,14 +99,15 @@ def _broken_rules(config: Issuer) -> list[tuple[Location, str]]:
 
 
 def _rules(name: str, config: Issuer, bearer: Bearer, identity: Identity) -> TokenRules:
-    clients = frozenset(issuer.login.client_id for issuer in identity.issuers.values() if issuer.login is not None)
+    everybody = frozenset(issuer.login.client_id for issuer in identity.issuers.values() if issuer.login is not None)
+    own = frozenset() if config.login is None else frozenset({config.login.client_id})
     return TokenRules(
         name=name,
         url=config.issuer,
         audiences=frozenset(bearer.audiences),
         algorithms=frozenset(bearer.algorithms),
         skew=bearer.skew,
-        clients=clients - frozenset(bearer.audiences),
+        clients=own | (everybody - frozenset(bearer.audiences)),  # another issuer's ID tokens are not of this one
         email_domains=frozenset(domain.lower() for domain in config.email_domains),
         email_claim=config.claims.email,
         groups_claim=config.claims.groups,

@@ -21,7 +21,8 @@ _INTEGER_DIGITS = 20  # of the longest 64-bit integer, sign included: longer lit
 _KID_LENGTH = 512
 
 # RFC 9068 section 2.1 and RFC 7519 section 5.1. Other types are other kinds of token (RFC 8725 section 3.11).
-TYPES = frozenset({"at+jwt", "application/at+jwt", "jwt"})
+ACCESS_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+TYPES = ACCESS_TYPES | {"jwt"}
 
 # Header members that change what is signed, how it is read, or who says which key: each would let the token speak for
 # itself (CVE-2018-0114) or for its own reading (RFC 7797).

@@ -31,12 +31,20 @@ def watched_files(path: Path, config: Config) -> list[Path]:
     named += [issuer.ca for issuer in config.identity.issuers.values()]
     named += config.assertion.key_files if config.assertion is not None else ()
     named.append(config.session.keys_file)
+    named.append(config.identity.groups_file)
+    for issuer in config.identity.issuers.values():
+        if issuer.login is not None:
+            named += [issuer.login.client_key_file, _secret_path(issuer.login.client_secret_file)]
     named += [upstream.tls.ca for upstream in config.upstreams.values()]
     if (opa := config.policy.opa) is not None:
         named += [opa.ca, opa.certificate, opa.key]
-        if opa.token_file is not None and not opa.token_file.startswith("env:"):
-            named.append(Path(opa.token_file))
+        named.append(_secret_path(opa.token_file))
     return [file for file in named if file is not None]
+
+
+def _secret_path(secret: str | None) -> Path | None:
+    """Return the file of a secret, or None where there is none or it is in the environment."""
+    return None if secret is None or secret.startswith("env:") else Path(secret)
 
 
 def fingerprints(files: Iterable[Path]) -> Prints:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -193,3 +194,25 @@ def test_groups_are_found_along_a_dotted_path() -> None:
 def test_a_claim_whose_name_has_dots_is_found_by_its_name() -> None:
     assert groups({"https://example.org/groups": ["x"]}, "https://example.org/groups") == ("x",)
     assert groups({"a": {"b.c": ["x"]}}, "a.b.c") == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("audience", "kind", "good"),
+    [
+        (["ztproxy", "portal"], "jwt", False),
+        (["ztproxy", "portal"], "at+jwt", False),  # the operator has not said that access tokens are for it
+        ("both", "jwt", False),
+        ("both", "at+jwt", True),
+        (["both", "ztproxy"], "application/at+jwt", True),
+        ("ztproxy", "jwt", True),
+    ],
+)
+def test_a_token_for_a_client_by_which_people_sign_in_is_an_id_token(
+    audience: str | list[str], kind: str, good: bool
+) -> None:
+    ours = replace(rules(clients=frozenset({"portal", "both"})), audiences=frozenset({"ztproxy", "both"}))
+    if good:
+        assert read_principal(CLAIMS | {"aud": audience}, ours, NOW, kind).id == "ana"
+    else:
+        with pytest.raises(InvalidToken, match="ID token"):
+            read_principal(CLAIMS | {"aud": audience}, ours, NOW, kind)

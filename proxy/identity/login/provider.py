@@ -87,7 +87,7 @@ class Provider:
         self._terms = terms
         self._rules = terms.rules
         self._client = client
-        self._keys = keys
+        self.keys = keys
         self._clock = clock
 
     async def metadata(self) -> Metadata:
@@ -230,11 +230,11 @@ class Provider:
             LoginRefused: it breaks a rule.
             LoginUnavailable: the provider's keys cannot be had.
         """
-        return await verify_logout_token(text, self._rules, self._keys, now)
+        return await verify_logout_token(text, self._rules, self.keys, now)
 
     async def _verify(self, tokens: Tokens, expected: Expected) -> dict[str, Any]:
         return await verify_id_token(
-            tokens.id_token, tokens.access_token, expected, self._rules, self._keys, self._clock()
+            tokens.id_token, tokens.access_token, expected, self._rules, self.keys, self._clock()
         )
 
     async def _complete(self, claims: dict[str, Any], tokens: Tokens, metadata: Metadata) -> dict[str, Any]:

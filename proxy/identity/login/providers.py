@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from proxy.config.load import read_secret
 from proxy.config.login import Login
 from proxy.config.mistake import Location, Mistake
-from proxy.config.schema import Identity, Issuer
+from proxy.config.schema import Algorithm, Identity, Issuer
 from proxy.identity.claims import TokenRules
 from proxy.identity.issuers import Issuers
 from proxy.identity.keys import KeySource, trusting
 from proxy.identity.login.discovery import Directory
 from proxy.identity.login.groups_file import GroupsFile, read_groups_file
+from proxy.identity.login.id_token import SKEW
 from proxy.identity.login.provider import Provider, Terms
+from proxy.identity.pem import load_key
 
 if TYPE_CHECKING:
     from proxy.identity.login.client import Credential
 
-# What an ID token may be signed with; who is believed is settled by the key set.
-_ALGORITHMS: Final = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
-_CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+# What an ID token may be signed with: everything asymmetric. A key of the provider's says which of it is its own.
+_ALGORITHMS: Final = frozenset(get_args(Algorithm))
+_CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_RSA_BITS: Final = 2048
 
 
-def build_providers(identity: Identity, issuers: Issuers) -> tuple[dict[str, Provider], list[Mistake]]:
+def build_providers(
+    identity: Identity, issuers: Issuers, previous: Mapping[str, Provider] = MappingProxyType({})
+) -> tuple[dict[str, Provider], list[Mistake]]:
     """Return the providers by name, in the order of the config, and every mistake in what they need.
 
     Args:
         issuers: built of the same config, whose keys prove ID tokens too.
+        previous: the providers that serve now: one whose keys come from where they came goes on with what is known of
+            its endpoints, even if it is away.
     """
     signing = {name: issuer.login for name, issuer in identity.issuers.items() if issuer.login is not None}
     groups, mistakes = _groups(identity, list(signing))
@@ -38,12 +49,20 @@ def build_providers(identity: Identity, issuers: Issuers) -> tuple[dict[str, Pro
         mistakes += wrong
         source = issuers.sources.get(name)
         if credential is not None and source is not None:
-            providers[name] = _provider(name, identity.issuers[name], login, credential, source, groups)
+            before = previous.get(name)
+            known = before.directory if before is not None and before.keys is source else None
+            providers[name] = _provider(name, identity.issuers[name], login, credential, source, groups, known)
     return providers, mistakes
 
 
 def _provider(
-    name: str, issuer: Issuer, login: Login, credential: Credential, source: KeySource, groups: GroupsFile
+    name: str,
+    issuer: Issuer,
+    login: Login,
+    credential: Credential,
+    source: KeySource,
+    groups: GroupsFile,
+    known: Directory | None,
 ) -> Provider:
     from proxy.identity.fetch import https_ask, https_fetch  # aiohttp and Authlib: for those alone who sign people in
     from proxy.identity.login.client import Client
@@ -53,6 +72,7 @@ def _provider(
         url=issuer.issuer,
         audiences=frozenset({login.client_id}),
         algorithms=_ALGORITHMS,
+        skew=SKEW,
         email_domains=frozenset(domain.lower() for domain in issuer.email_domains),
         email_claim=issuer.claims.email,
         groups_claim=issuer.claims.groups,
@@ -60,7 +80,7 @@ def _provider(
     context = trusting(source.origin.ca)
     client = Client(login.client_id, credential, login.scopes, https_ask(context))
     terms = Terms(login.title or name, rules, login.userinfo, groups)
-    return Provider(terms, client, Directory(issuer.issuer, https_fetch(context)), source)
+    return Provider(terms, client, known or Directory(issuer.issuer, https_fetch(context)), source)
 
 
 def _credential(login: Login, location: Location) -> tuple[Credential | None, list[Mistake]]:
@@ -73,24 +93,25 @@ def _credential(login: Login, location: Location) -> tuple[Credential | None, li
     if login.client_key_file is None:
         return Credential(login.authentication, secret), []
     try:
-        key, algorithm = _signing_key(login.client_key_file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        rule = "must be a readable PEM file of an RSA key, or of one on a NIST curve"
+        key, algorithm = _signing_key(login.client_key_file.read_bytes())
+    except OSError as failed:
+        rule = f"must be a readable file: {(failed.strerror or 'unknown').lower()}"
         return None, [Mistake((*location, "client_key_file"), rule)]
+    except ValueError as broken:
+        return None, [Mistake((*location, "client_key_file"), str(broken))]
     return Credential(login.authentication, secret, key, algorithm), []
 
 
-def _signing_key(pem: str) -> tuple[Any, str]:
+def _signing_key(pem: bytes) -> tuple[Any, str]:
     """Return a client's private key and what it signs with. Raise ValueError for any other."""
     from joserfc.jwk import ECKey, RSAKey
 
-    try:
-        if "EC PRIVATE KEY" not in pem:
-            return RSAKey.import_key(pem), "RS256"
-    except Exception:  # noqa: S110 - it may be a key on a curve in PKCS#8
-        pass
-    key = ECKey.import_key(pem)
-    return key, _CURVES[str(key.curve_name)]
+    key = load_key(pem)
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _RSA_BITS:
+        return RSAKey.import_key(pem), "RS256"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
+        return ECKey.import_key(pem), _CURVES[key.curve.name]
+    raise ValueError("must be an RSA key of 2048 bits at least, or one on a NIST curve")
 
 
 def _groups(identity: Identity, names: list[str]) -> tuple[GroupsFile, list[Mistake]]:
