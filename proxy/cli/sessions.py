@@ -6,7 +6,6 @@ status: 0 when it was done, 1 when there is no such session or token, 2 when it 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -199,6 +198,8 @@ def revoke_token(
 
 def _ask(path: Path, question: Callable[[Store], Awaitable[_T]]) -> _T:
     """Ask the store of a config one thing."""
+    import asyncio
+
     from proxy.config.load import read, render
     from proxy.identity.sessions.keeping import find_origin, open_store
 
