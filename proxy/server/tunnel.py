@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from proxy import errors
 from proxy.http.websocket import GOING_AWAY, POLICY_VIOLATION, Frames, close_frame
-from proxy.server.answer import linger
 from proxy.server.outcome import Outcome
 from proxy.transport.stream import Stream, StreamClosed, StreamTimeout
 
@@ -127,7 +126,7 @@ class Tunnel:
             return
         connection.write(close_frame(code, reason))
         connection.patience = _LAST_SECONDS
-        await linger(connection)
+        await self._read_out()
 
     async def _end(self) -> None:
         """Let what one side has sent reach the other, now that one of them has ended."""
@@ -140,5 +139,19 @@ class Tunnel:
             upstream.patience = _LAST_SECONDS
             upstream.close()
             await upstream.wait_closed()
-        if not connection.eof:
-            await linger(connection)
+        await self._read_out()
+
+    async def _read_out(self) -> None:
+        """Read on, for a moment, until the client has said its last word.
+
+        Closing with unread bytes makes the kernel send a reset, which can destroy what is on its way to the client.
+        """
+        connection = self._connection
+        deadline = connection.loop.time() + _LAST_SECONDS
+        try:
+            while not self._up.closed and not connection.eof:
+                await connection.fill(deadline)
+                self._up.pass_over(bytes(connection.buffer))
+                connection.buffer.clear()
+        except StreamTimeout:
+            return

@@ -142,7 +142,7 @@ def test_a_websocket_carries_messages_both_ways_and_is_one_record(front: Gateway
     for size in (0, 5, 300, 70_000, 1_000_000):
         message = frame(2, os.urandom(size), masked=True)
         total += len(message)
-        threading.Thread(target=client.send, args=(message,)).start()
+        client.send(message)
         opcode, payload = read_frame(client.reader)
         assert (opcode, payload) == (2, message[len(message) - size :])
     client.send(frame(8, b"\x03\xe8", masked=True))
@@ -277,6 +277,7 @@ def test_a_byte_of_an_event_stream_is_seen_within_5_ms(client: Client, peer: Pee
         assert client.reader.exactly(6) == b"1\r\n\n\r\n"
         took.append(time.perf_counter() - began)
     assert min(took) < 0.005
+    events.shutdown(socket.SHUT_RDWR)
 
 
 def test_an_event_stream_is_cut_when_a_reload_denies_it_and_cannot_be_taken_for_whole(
