@@ -220,3 +220,20 @@ async def test_a_page_that_opens_a_socket_of_another_site_is_refused(ana: Person
     for site, origin in (("cross-site", "https://evil.example"), ("same-site", ana.url("sales", ""))):
         answer, _ = await ana.get("wiki", headers={**fields, "Sec-Fetch-Site": site, "Origin": origin})
         assert answer.status == 403
+
+
+async def test_the_config_of_the_page_is_good(world: World, tmp_path: Path) -> None:
+    directory = world.copy_to(tmp_path)
+    page = (ROOT / "docs/staff-access.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (directory / "ztproxy.yaml").write_text(text, encoding="utf-8")
+    (directory / "corp.secret").write_text("ztproxy-secret", encoding="utf-8")
+    (directory / "corp.secret").chmod(0o600)
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "proxy", "check", "-c", directory / "ztproxy.yaml"],
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
