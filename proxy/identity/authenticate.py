@@ -145,7 +145,7 @@ class Authenticator:
         self._memory = _Memory(limits.token_cache)
 
     def recall(
-        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal | None:
         """Return the caller if that takes no proof, or one that was given already; None: `authenticate` must.
 
@@ -158,12 +158,12 @@ class Authenticator:
         if seen is not None and seen[0] is self and seen[1] is route:
             verified = cast("_Verified | None", seen[2])
             if verified is None:
-                return self._recall_session(head, route, peer, now, target)
+                return self._recall_session(head, route, peer, now, target, source)
             return verified.principal if verified.holds(now) else None
         value = _field(head, route)
         if value is None:
             head.proof.seen = self, route, None
-            return self._recall_session(head, route, peer, now, target)
+            return self._recall_session(head, route, peer, now, target, source)
         verified = self._memory.recall(value, now)
         if verified is None or (route.issuers is not None and verified.principal.issuer not in route.issuers):
             return None
@@ -171,12 +171,12 @@ class Authenticator:
         return verified.principal
 
     def _recall_session(
-        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal | None:
         """Return whoever the session makes the caller, or the peer where there is none; None: the store must tell."""
         if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
             device = "" if peer is None else peer.id
-            session = self._sessions.recall(handle, _authority(target), now, device=device)
+            session = self._sessions.recall(handle, _authority(target), now, device=device, source=source)
             if session is None:
                 return None
             if _may_enter(session, route):
@@ -185,18 +185,18 @@ class Authenticator:
         return ANONYMOUS if peer is None else principal_of(peer)
 
     async def _read_session(
-        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal:
         if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
             device = "" if peer is None else peer.id
-            session = await self._sessions.read(handle, _authority(target), now, device=device)
+            session = await self._sessions.read(handle, _authority(target), now, device=device, source=source)
             if session is not None and _may_enter(session, route):
                 self._notice(session, now)
                 return principal_of_session(session)
         return ANONYMOUS if peer is None else principal_of(peer)
 
     async def authenticate(
-        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target
+        self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal:
         """Return the caller: the token's user, else the session's, else the workload, else nobody.
 
@@ -206,6 +206,7 @@ class Authenticator:
             peer: the workload of the connection; the caller has seen that it has not lapsed.
             now: POSIX seconds.
             target: where the request goes: a session is good on its host alone.
+            source: the client's address, for the list of sessions.
 
         Raises:
             Refused: AUTHORIZATION_DUPLICATE, TOKEN_INVALID, TOKEN_KEYS_UNAVAILABLE, or SESSIONS_UNAVAILABLE.
@@ -214,7 +215,7 @@ class Authenticator:
         try:
             token = None if value is None else _bearer(value)
             if value is None or token is None:
-                return await self._read_session(head, route, peer, now, target)
+                return await self._read_session(head, route, peer, now, target, source)
             if self._services is not None and is_service_token(token):
                 return await self._service(token, route, now)
             verified = await self._verify(token, route, now)

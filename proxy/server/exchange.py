@@ -133,11 +133,12 @@ class Exchange:
         peer = connection.standing.proven_peer(self._started)
         if self._asked is not None:
             head, peer = self._asked.head, None  # the certificate is the gateway's, and opens nothing to its clients
-        principal = snapshot.authenticator.recall(head, route.config.authenticate, peer, self._started, target)
+        rules = route.config.authenticate
+        principal = snapshot.authenticator.recall(head, rules, peer, self._started, target, self._source)
         if principal is None:
             await connection.become_task()
-            rules = route.config.authenticate
-            principal = await snapshot.authenticator.authenticate(head, rules, peer, self._started, target)
+            who = head, rules, peer, self._started, target, self._source
+            principal = await snapshot.authenticator.authenticate(*who)
         self._principal = principal
         if principal.method == "session" and (head.method not in SAFE or head.opens_websocket):
             require_same_site(head, f"https://{target.authority}", route.config.origins)
