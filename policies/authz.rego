@@ -23,7 +23,7 @@ decision := {"allow": true, "reasons": permitting} if {
 				some group in input.principal.groups
 				some place in groups[group]
 			},
-			{place | some place in index.workloads[input.peer.id]},
+			{place | some place in index.peers[input.peer.id]},
 			{place |
 				some prefix, places in index.prefixes[input.peer.trust_domain]
 				startswith(input.peer.id, prefix)
@@ -111,6 +111,10 @@ holds("workloads", wanted) if wanted.exact[input.peer.id]
 
 holds("workloads", wanted) if strings.any_prefix_match(input.peer.id, wanted.below)
 
+holds("devices", wanted) if wanted.exact[input.peer.id]
+
+holds("devices", wanted) if strings.any_prefix_match(input.peer.id, wanted.below)
+
 holds("users", wanted) if wanted.emails[input.principal.email]
 
 holds("users", wanted) if wanted.subjects[input.principal.id]
@@ -172,6 +176,7 @@ unmet := {
 	"users": "user-not-listed",
 	"groups": "group-not-listed",
 	"workloads": "workload-not-listed",
+	"devices": "device-not-listed",
 	"claims": "claim-not-listed",
 	"authenticated": "not-authenticated",
 	"networks": "network-not-allowed",

@@ -19,6 +19,8 @@ nobody := {"kind": "anonymous", "id": "", "issuer": "", "email": "", "groups": [
 
 runner := {"kind": "workload", "id": "spiffe://example.org/ns/ci/sa/runner", "trust_domain": "example.org"}
 
+laptop := {"kind": "device", "id": "mdm:C02XL0GTJGH5", "trust_domain": "", "path": ""}
+
 request := {
 	"principal": nobody,
 	"peer": null,
@@ -169,7 +171,7 @@ test_an_address_is_no_subject_and_a_subject_no_address if {
 
 test_an_entry_is_found_by_the_certificate if {
 	index := {
-		"workloads": {runner.id: [0]},
+		"peers": {runner.id: [0]},
 		"prefixes": {
 			"example.org": {"spiffe://example.org/ns/ci/": [1], "spiffe://example.org/ns/circus/": [2]},
 			"partner.example": {"spiffe://example.org/": [2]},
@@ -180,6 +182,17 @@ test_an_entry_is_found_by_the_certificate if {
 	found({"principal": object.union(user, {"id": runner.id})}, index) == ["3"]
 }
 
+test_an_entry_is_found_by_the_device if {
+	index := {
+		"peers": {laptop.id: [0], "mdm:C02": [1]},
+		"prefixes": {"": {"mdm:": [1], "lab:": [2]}, "example.org": {"mdm:": [2]}},
+	}
+	found({"peer": laptop}, index) == ["0", "1", "3"]
+	found({"peer": laptop, "principal": user}, index) == ["0", "1", "3"]
+	found({"principal": object.union(user, {"id": laptop.id})}, index) == ["3"]
+	found({"peer": runner}, index) == ["3"]
+}
+
 test_an_entry_is_found_by_the_depth_of_a_certificates_id if {
 	below := {"spiffe://example.org/ns/ci": [1], runner.id: [2], "spiffe://example.org/ns": [0]}
 	found({"peer": runner}, {"far": {"below_depths": [5, 7], "below": below}}) == ["1", "3"]
@@ -188,6 +201,24 @@ test_an_entry_is_found_by_the_depth_of_a_certificates_id if {
 test_an_entry_is_found_by_a_claim if {
 	claims := {"department": {"finance": [0], "hr": [1]}, "amr": {"hwk": [2], "otp": [1]}}
 	found({"principal": user}, {"far": {"claims": claims}}) == ["0", "2", "3"]
+}
+
+test_devices if {
+	exact := {"further": {"devices": {"exact": {laptop.id: true}, "below": []}}}
+	all_of_mdm := {"further": {"devices": {"exact": {}, "below": ["mdm:"]}}}
+	ask({"peer": laptop}, exact) == permitted
+	ask({"peer": laptop}, all_of_mdm) == permitted
+	ask({"peer": laptop, "principal": user}, all_of_mdm) == permitted
+	every peer in [runner, null, object.union(laptop, {"id": "lab:C02XL0GTJGH5"})] {
+		ask({"peer": peer, "principal": user}, all_of_mdm) == {"allow": false, "reasons": ["device-not-listed"]}
+		ask({"peer": peer, "principal": user}, exact) == {"allow": false, "reasons": ["device-not-listed"]}
+	}
+}
+
+test_a_device_is_nobody_by_itself if {
+	wanted := {"further": {"authenticated": {"issuers": {"corp": true}, "trust_domain": "example.org"}}}
+	ask({"peer": laptop}, wanted) == {"allow": false, "reasons": ["not-authenticated"]}
+	ask({"peer": laptop, "principal": user}, wanted) == permitted
 }
 
 test_an_entry_is_found_by_the_first_segment_of_a_path if {

@@ -16,13 +16,15 @@ from proxy.config.mistake import Location, Mistake, did_you_mean
 from proxy.config.schema import Allow, Config, Hours, Route
 from proxy.http.h1 import METHODS
 from proxy.http.target import compile_path
+from proxy.identity.device import check_id
 from proxy.identity.spiffe import parse_pattern
 from proxy.policy.lookups import compile_entries
 from proxy.policy.requirements import USER_KEYS, issuers_of, names_a_user, requirements
 
 _METHODS = sorted(method.decode("ascii") for method in METHODS)
 _DEFAULT_DECISION = "ztproxy/authz/decision"
-_SUBJECT_KEYS = (*USER_KEYS, "workloads", "authenticated", "anyone")
+_SUBJECT_KEYS = (*USER_KEYS, "workloads", "devices", "authenticated", "anyone")
+_CERTIFICATE_KEYS = ("workloads", "devices")
 
 
 def route_data(config: Config) -> dict[str, Any]:
@@ -90,10 +92,14 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
         yield from _user_mistakes(entry, route, config, at)
     yield from _address_mistakes(entry.users or (), (*at, "users"))
     yield from _domain_mistakes(entry, route, config, (*at, "users"))
-    if entry.workloads and not _could_be_shown(route, config):
-        rule = "nobody is recognised by this: none of the route's listeners asks for client certificates"
-        yield Mistake((*at, "workloads"), rule, "warning")
+    for key in _CERTIFICATE_KEYS:
+        if getattr(entry, key) and not _could_be_shown(route, config):
+            rule = "nobody is recognised by this: none of the route's listeners asks for client certificates"
+            yield Mistake((*at, key), rule, "warning")
+    if entry.workloads and entry.devices:
+        yield Mistake((*at, "devices"), "must not stand beside workloads: a connection has one client certificate")
     yield from _workload_mistakes(entry.workloads or (), config, (*at, "workloads"))
+    yield from _device_mistakes(entry.devices or (), config, (*at, "devices"))
     yield from _method_mistakes(entry.methods or (), (*at, "methods"))
     yield from _path_mistakes(entry.paths or (), route, (*at, "paths"))
     if entry.hours:
@@ -155,6 +161,24 @@ def _workload_mistakes(patterns: Iterable[str], config: Config, at: Location) ->
         if trust_domain not in config.identity.trust_bundles:
             rule = f"nobody is recognised by this: {trust_domain} has no trust bundle in identity.trust_bundles"
             yield Mistake((*at, index), rule, "warning")
+
+
+def _device_mistakes(devices: Iterable[str], config: Config, at: Location) -> Iterator[Mistake]:
+    authorities = {authority.name: authority for authority in config.identity.client_certificates}
+    for index, text in enumerate(devices):
+        name, _, device = text.partition(":")
+        if not device:
+            yield Mistake((*at, index), "must be NAME:ID or NAME:*, with a name of identity.client_certificates")
+        elif name not in authorities:
+            rule = f'no client certificates are called "{name}"{did_you_mean(name, authorities)}'
+            yield Mistake((*at, index), rule)
+        elif device != "*" and "*" in device:
+            yield Mistake((*at, index), f"must name one device, or be {name}:* for all of them")
+        elif device != "*":
+            try:
+                check_id(device, authorities[name].id)
+            except ValueError as error:
+                yield Mistake((*at, index), str(error))
 
 
 def _method_mistakes(methods: Iterable[str], at: Location) -> Iterator[Mistake]:

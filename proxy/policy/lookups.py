@@ -25,7 +25,7 @@ _FEW_PREFIXES: Final = 8
 _FEW_REASONS: Final = 16
 
 _DIRECT: Final = ("issuers", "methods", "groups", "paths")
-_FURTHER: Final = ("users", "workloads", "claims", "authenticated", "networks", "hours")
+_FURTHER: Final = ("users", "workloads", "devices", "claims", "authenticated", "networks", "hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,11 @@ def _subjects(entry: Requirements) -> Iterator[_Way]:
     if "users" in entry:
         places = [(kind, value) for kind in ("emails", "subjects") for value in entry["users"][kind]]
         yield _Way(_set(places), _without(entry, "users"))
-    if "workloads" in entry:
-        exact = [("workloads", spiffe_id) for spiffe_id in entry["workloads"]["exact"]]
-        below = [("below", prefix) for prefix in entry["workloads"]["below"]]
-        yield _Way(_set([*exact, *below]), _without(entry, "workloads"))
+    for kind in ("workloads", "devices"):  # on the same shelves: all of them are looked up by the peer's identity
+        if kind in entry:
+            exact = [("peers", identity) for identity in entry[kind]["exact"]]
+            below = [("below", prefix) for prefix in entry[kind]["below"]]
+            yield _Way(_set([*exact, *below]), _without(entry, kind))
     if "groups" in entry:
         yield _Way(_set(("groups", group) for group in entry["groups"]), _without(entry, "groups"))
     for name, values in entry.get("claims", {}).items():
@@ -113,8 +114,10 @@ def _shelves(filed: Mapping[Place, list[int]]) -> dict[str, Any]:
         kind = place[0]
         if kind == "always":
             continue
-        if kind == "below" and prefixes[_trust_domain(place[1])] <= _FEW_PREFIXES:
-            index.setdefault("prefixes", {}).setdefault(_trust_domain(place[1]), {})[place[1]] = numbers
+        trust_domain = _trust_domain(place[1]) if kind == "below" else ""
+        # Of devices there are as many as authorities, and they are no segments.
+        if kind == "below" and (not trust_domain or prefixes[trust_domain] <= _FEW_PREFIXES):
+            index.setdefault("prefixes", {}).setdefault(trust_domain, {})[place[1]] = numbers
         elif kind == "below":
             far.setdefault("below", {})[place[1].removesuffix("/")] = numbers
         elif kind == "claims":
@@ -137,7 +140,8 @@ def _depths(keys: Iterable[str]) -> list[int]:
 
 
 def _trust_domain(prefix: str) -> str:
-    return prefix.split("/", 3)[2]
+    """Return the trust domain of a peer whose identity begins so: of a device it is empty."""
+    return prefix.split("/", 3)[2] if prefix.startswith("spiffe://") else ""
 
 
 def _asked(entries: Sequence[Requirements]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def requirements(entry: Allow, route: Route, config: Config) -> dict[str, Any]:
         required["groups"] = _set(entry.groups)
     if entry.workloads:
         required["workloads"] = _workloads(entry.workloads)
+    if entry.devices:
+        required["devices"] = _devices(entry.devices)
     if entry.claims:
         required["claims"] = {name: [*values] for name, values in entry.claims.items()}
     if entry.authenticated:
@@ -101,6 +103,15 @@ def _workloads(patterns: Iterable[str]) -> dict[str, Any]:
     return {
         "exact": _set(str(pattern.id) for pattern in parsed if not pattern.below),
         "below": [f"{pattern.id}/" for pattern in parsed if pattern.below],
+    }
+
+
+def _devices(patterns: Iterable[str]) -> dict[str, Any]:
+    """Return devices in the shape of workloads: an identity of one kind is never one of the other."""
+    parsed = [(pattern, *pattern.partition(":")[::2]) for pattern in patterns]
+    return {
+        "exact": _set(pattern for pattern, _, device in parsed if device != "*"),
+        "below": [f"{name}:" for _, name, device in parsed if device == "*"],
     }
 
 

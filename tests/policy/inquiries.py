@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from proxy.config.schema import Config
@@ -11,6 +12,8 @@ from proxy.identity.principal import ANONYMOUS, CertificateFacts, Peer, Principa
 from proxy.policy.input import Inquiry
 
 NOON = 1732447140.25  # 2024-11-24T11:19:00.25Z, a Sunday
+
+DEVICES = {"mdm": "subject.serial_number", "lab": "san.dns", "prints": "fingerprint"}
 
 ANA = Principal(
     kind="user",
@@ -40,6 +43,11 @@ def workload(spiffe_id: str) -> Peer:
         uri=spiffe_id,
     )
     return Peer(spiffe_id, trust_domain, slash + path, NOON + 3600, facts)
+
+
+def device(name: str) -> Peer:
+    """Return a device with a certificate that has no URI, called such as `mdm:7`."""
+    return replace(workload("spiffe://example.org/x"), id=name, trust_domain="", path="", kind="device")
 
 
 def ask(
@@ -93,6 +101,10 @@ def config(*allow: dict[str, Any], issuers: tuple[str, ...] = ("corp",), **secti
         ],
         "identity": {
             "trust_bundles": dict.fromkeys(("example.org", "partner.example", "corp"), "/etc/ztproxy/ca.pem"),
+            "client_certificates": [
+                {"name": name, "ca": f"/etc/ztproxy/{name}.pem", "kind": "device", "id": field}
+                for name, field in DEVICES.items()
+            ],
             "issuers": {
                 name: {"issuer": f"https://{name}.example.org", "bearer": {"audiences": ["ztproxy"]}}
                 for name in issuers

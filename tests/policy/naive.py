@@ -73,6 +73,8 @@ def _subject(entry: Allow, inquiry: Inquiry, settled: Config) -> Iterator[str]:
         yield "claim-not-listed"
     if entry.workloads is not None and not any(_is_workload(pattern, peer) for pattern in entry.workloads):
         yield "workload-not-listed"
+    if entry.devices is not None and not any(_is_device(pattern, peer) for pattern in entry.devices):
+        yield "device-not-listed"
     ours = peer is not None and peer.trust_domain == settled.trust_domain
     if entry.authenticated and not ours and not (who.kind == "user" and who.issuer in of_route):
         yield "not-authenticated"
@@ -93,13 +95,21 @@ def _same(one: object, other: object) -> bool:
 
 
 def _is_workload(pattern: str, peer: Peer | None) -> bool:
-    if peer is None:
+    if peer is None or peer.kind != "workload":
         return False
     if not pattern.endswith("/*"):
         return pattern == peer.id
     above = pattern.removesuffix("/*").split("/")
     segments = peer.id.split("/")
     return segments[: len(above)] == above and len(segments) > len(above)
+
+
+def _is_device(pattern: str, peer: Peer | None) -> bool:
+    if peer is None or peer.kind != "device":
+        return False
+    name, _, identity = pattern.partition(":")
+    of_name, _, of_identity = peer.id.partition(":")
+    return name == of_name and identity in ("*", of_identity)
 
 
 def _is_in(networks: tuple[Any, ...], source: str) -> bool:

@@ -19,6 +19,10 @@ from tests.policy.inquiries import NOON
 Question = dict[str, Any]
 
 _DEVICES = "spiffe://example.org/device/7"
+_PEERS = [
+    _DEVICES, "spiffe://example.org/ns/ci/sa/runner", "spiffe://partner.example/build", "spiffe://example.org/device",
+    "mdm:7",
+]  # fmt: skip
 _GROUPS: list[tuple[str, ...]] = [
     (),
     ("engineering",),
@@ -30,6 +34,8 @@ _GROUPS: list[tuple[str, ...]] = [
     ("operators",),
     ("on-call",),
     ("administrators",),
+    ("employees",),
+    ("contractors",),
 ]
 _PATHS = [
     "/", "/docs", "/docs/a", "/src/a", "/admin/x", "/staff", "/public/a%20b", "/public/a%2Fb", "/users/user-1/photo",
@@ -76,8 +82,9 @@ CHOICES: dict[str, list[Any]] = {
     "principal.authenticated_at": [NOON - 60, None, NOON, 1732447140],
     **{f"claim.{name}": values for name, values in _CLAIMS.items()},
     "peer": [True, False],
-    "peer.id": [_DEVICES, "spiffe://example.org/ns/ci/sa/runner", "spiffe://partner.example/build", "spiffe://example.org/device"],
-    "peer.trust_domain": ["example.org", "partner.example"],
+    "peer.id": _PEERS,
+    "peer.kind": ["workload", "device"],
+    "peer.trust_domain": ["example.org", "partner.example", ""],
     "peer.path": ["/device/7", "", "/ns/ci"],
     "certificate.sha256": ["ab" * 32, "cd" * 32],
     "certificate.subject": ["CN=leaf", ""],

@@ -19,7 +19,7 @@ from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
 from proxy.policy.embedded import new_engine
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.sources import default_policy
-from tests.policy.inquiries import ANA, ask, config, workload
+from tests.policy.inquiries import ANA, ask, config, device, workload
 from tests.policy.naive import decided
 
 OPA = {"engine": "opa", "opa": {"url": "http://127.0.0.1:8181"}}
@@ -68,6 +68,7 @@ RUNNER = workload("spiffe://example.org/ns/ci/sa/runner")
 CIRCUS = workload("spiffe://example.org/ns/circus")
 FOREIGN = workload("spiffe://partner.example/ns/ci/sa/runner")
 IMPOSTOR = workload("spiffe://example.org.evil/x")
+LAPTOP = device("mdm:7")
 UNVOUCHED = replace(ANA, id="ana@example.org", email="")
 BOB = replace(ANA, id="user-2", email="bob@example.org", groups=(), claims={})
 
@@ -125,6 +126,23 @@ PERMITTED = "allow[0]"
         ({"workloads": ["spiffe://example.org/*"]}, ask(peer=IMPOSTOR), "workload-not-listed"),
         ({"workloads": ["spiffe://example.org/*"]}, ask(peer=CI), PERMITTED),
         ({"workloads": [RUNNER.id]}, ask(), "workload-not-listed"),
+        # devices: the peer, never a workload, and nobody by themselves
+        ({"devices": ["mdm:7"]}, ask(peer=LAPTOP), PERMITTED),
+        ({"devices": ["mdm:7"]}, ask(peer=LAPTOP, principal=ANA), PERMITTED),
+        ({"devices": ["mdm:*"]}, ask(peer=LAPTOP), PERMITTED),
+        ({"devices": ["lab:*", "mdm:8"]}, ask(peer=LAPTOP), "device-not-listed"),
+        ({"devices": ["mdm:*"]}, ask(peer=device("mdm2:7")), "device-not-listed"),
+        ({"devices": ["mdm:7"]}, ask(peer=device("mdm:7:7")), "device-not-listed"),
+        ({"devices": ["mdm:*"]}, ask(principal=replace(ANA, id="mdm:7")), "device-not-listed"),
+        ({"devices": ["mdm:*"]}, ask(peer=RUNNER, principal=ANA), "device-not-listed"),
+        ({"devices": ["mdm:*"]}, ask(), "device-not-listed"),
+        ({"workloads": ["spiffe://example.org/*"]}, ask(peer=LAPTOP), "workload-not-listed"),
+        ({"authenticated": True}, ask(peer=LAPTOP), "not-authenticated"),
+        ({"authenticated": True}, ask(peer=LAPTOP, principal=ANA), PERMITTED),
+        ({"users": ["mdm:7"]}, ask(peer=LAPTOP), "not-a-user"),
+        ({"users": ["user-1"], "devices": ["mdm:*"]}, ask(principal=ANA, peer=LAPTOP), PERMITTED),
+        ({"users": ["user-1"], "devices": ["mdm:*"]}, ask(principal=ANA, peer=RUNNER), "device-not-listed"),
+        ({"users": ["user-1"], "devices": ["mdm:*"]}, ask(peer=LAPTOP), "not-a-user"),
         # a user, and from there
         ({"users": ["user-1"], "workloads": [RUNNER.id]}, ask(principal=ANA, peer=RUNNER), PERMITTED),
         ({"users": ["user-1"], "workloads": [RUNNER.id]}, ask(principal=ANA), "workload-not-listed"),
@@ -370,6 +388,16 @@ def test_the_default_policy_decides_as_a_naive_reading_does(
         ({"anyone": True, "paths": ["/", "/a/../b"]}, ".paths[1]", "path must not have empty or dot segments"),
         ({"workloads": ["example.org/ns"]}, ".workloads[0]", "spiffe id must begin with spiffe://"),
         ({"workloads": ["spiffe://example.org/ns/c*"]}, ".workloads[0]", "spiffe id path segments must hold only"),
+        ({"devices": ["7"]}, ".devices[0]", "must be NAME:ID or NAME:*"),
+        ({"devices": ["mdm:"]}, ".devices[0]", "must be NAME:ID or NAME:*"),
+        ({"devices": ["*"]}, ".devices[0]", "must be NAME:ID or NAME:*"),
+        ({"devices": ["mdm:7", "mdn:*"]}, ".devices[1]", 'client certificates are called "mdn" (did you mean "mdm"?)'),
+        ({"devices": ["mdm:C02*"]}, ".devices[0]", "must name one device, or be mdm:* for all of them"),
+        ({"devices": ["lab:Host.example.org"]}, ".devices[0]", "san.dns of a device must be in lower case"),
+        ({"devices": ["prints:ab:cd"]}, ".devices[0]", "64 lower-case hexadecimal digits"),
+        ({"devices": ["mdm: 7"]}, ".devices[0]", "printable characters, no space around them"),
+        ({"devices": ["mdm:*"], "workloads": [CI.id]}, ".devices", "must not stand beside workloads"),
+        ({"anyone": True, "devices": ["mdm:*"]}, ".anyone", "must not stand beside devices"),
         ({"workloads": ["spiffe://*"]}, ".workloads[0]", "spiffe id must begin with spiffe://"),
         (
             {"anyone": True, "hours": OFFICE | {"zone": "Europe/Berln"}},
@@ -425,12 +453,13 @@ PLAIN = {"name": "plain", "address": "127.0.0.1:3", "plaintext": True}
         ([PLAIN], ["nobody"], False),
     ],
 )
-def test_workloads_where_no_certificate_can_be_shown_are_a_warning(
-    listeners: list[dict[str, Any]], named: list[str] | None, warned: bool
+@pytest.mark.parametrize(("key", "one"), [("workloads", CI.id), ("devices", "mdm:*")])
+def test_certificates_where_none_can_be_shown_are_a_warning(
+    listeners: list[dict[str, Any]], named: list[str] | None, warned: bool, key: str, one: str
 ) -> None:
-    settled = config({"workloads": [CI.id]}, {"groups": ["x"]}, listeners=listeners, route={"listeners": named})
+    settled = config({key: [one]}, {"groups": ["x"]}, listeners=listeners, route={"listeners": named})
     told = [(mistake.path, mistake.severity) for mistake in allow_mistakes(settled)]
-    assert told == ([("routes[0].allow[0].workloads", "warning")] if warned else [])
+    assert told == ([(f"routes[0].allow[0].{key}", "warning")] if warned else [])
     assert len(_route(route_data(settled))["allow"]) == 2
 
 

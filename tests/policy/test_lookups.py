@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from proxy.config.schema import Config
+from proxy.identity.principal import Peer
 from proxy.policy.allow import allow_mistakes, route_data
 from proxy.policy.embedded import EmbeddedEngine, new_engine
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.lookups import compile_entries
 from proxy.policy.sources import default_policy
-from tests.policy.inquiries import ANA, NOON, ask, config, workload
+from tests.policy.inquiries import ANA, NOON, ask, config, device, workload
 from tests.policy.naive import decided
 from tests.policy.opa import opa
 
@@ -79,7 +80,9 @@ API = _path("api")
         (_users("a@b") | _groups("x"), {"emails": {"a@b": [0]}}, {"groups"}),
         (_groups("x", "y") | API, {"groups": {"x": [0], "y": [0]}}, {"paths"}),
         (_below("spiffe://a/b/"), {"prefixes": {"a": {"spiffe://a/b/": [0]}}}, set()),
-        ({"workloads": {"exact": {"spiffe://a/b": True}, "below": []}}, {"workloads": {"spiffe://a/b": [0]}}, set()),
+        ({"workloads": {"exact": {"spiffe://a/b": True}, "below": []}}, {"peers": {"spiffe://a/b": [0]}}, set()),
+        ({"devices": {"exact": {"mdm:7": True}, "below": []}}, {"peers": {"mdm:7": [0]}}, set()),
+        ({"devices": {"exact": {}, "below": ["mdm:"]}}, {"prefixes": {"": {"mdm:": [0]}}}, set()),
         ({"claims": {"c": ["v", "w"]}}, {"far": {"claims": {"c": {"v": [0], "w": [0]}}}}, set()),
         ({"claims": {"n": [3], "c": ["v"]}}, {"far": {"claims": {"c": {"v": [0]}}}}, {"claims"}),
         ({"claims": {"n": [3, "v"]}}, {"always": [0]}, {"claims"}),
@@ -91,6 +94,12 @@ def test_an_entry_is_filed_under_one_of_its_keys_and_keeps_the_others(
 ) -> None:
     assert _filed(entry) == filed
     assert _left(entry) == [left]
+
+
+def test_of_devices_each_authority_is_a_prefix_however_many_there_are() -> None:
+    names = [f"mdm{number}:" for number in range(20)]
+    [*entries] = [{"devices": {"exact": {}, "below": [name]}} for name in names]
+    assert _filed(*entries) == {"prefixes": {"": {name: [number] for number, name in enumerate(names)}}}
 
 
 def test_a_group_of_many_entries_is_left_for_what_tells_them_apart() -> None:
@@ -147,6 +156,8 @@ def _entries(count: int, chance: random.Random) -> Iterator[dict[str, Any]]:
                 {"workloads": [f"spiffe://example.org/ns/n{number}/sa/a"]},
                 {"workloads": [f"spiffe://example.org/ns/n{number}/*", f"spiffe://partner.example/build{number}"]},
                 {"workloads": ["spiffe://partner.example/*"], "users": [f"id-{number}"]},
+                {"devices": [f"mdm:device-{number}"]},
+                {"devices": ["lab:*", f"mdm:device-{number}"], "users": [f"id-{number}"]},
                 {"anyone": True, "paths": [f"/public/{number}"]},
                 {"authenticated": True, "paths": [f"/staff/{number}", f"/x{number}"]},
             ]
@@ -163,6 +174,10 @@ def _entries(count: int, chance: random.Random) -> Iterator[dict[str, Any]]:
         yield entry
 
 
+def _caller(identity: str) -> Peer:
+    return workload(identity) if identity.startswith("spiffe://") else device(identity)
+
+
 def _inquiries(count: int, entries: list[dict[str, Any]], chance: random.Random) -> Iterator[Inquiry]:
     """Yield requests that meet most of what one of the entries requires, and often all of it."""
 
@@ -172,7 +187,7 @@ def _inquiries(count: int, entries: list[dict[str, Any]], chance: random.Random)
     for _ in range(count):
         entry = chance.choice(entries)
         user = entry.get("users", ["user-1"])[0]
-        peers = entry.get("workloads", ["spiffe://example.org/ns/ci/*"])
+        peers = entry.get("workloads", entry.get("devices", ["spiffe://example.org/ns/ci/*"]))
         path = chance.choice(entry.get("paths", ["/"]))
         who = replace(
             ANA,
@@ -189,7 +204,7 @@ def _inquiries(count: int, entries: list[dict[str, Any]], chance: random.Random)
                 path + "a" if path.endswith("/") else path, path.rstrip("/") + "/b", f"{path.rstrip('/') or '/'}b", "/"
             ),
             principal=met(who, None),
-            peer=chance.choice([workload(peer), workload(peer), None]),
+            peer=chance.choice([_caller(peer), _caller(peer), None]),
             source=met({"10.0.0.0/8": "10.1.2.3"}.get(entry.get("networks", [""])[0], "2001:db8::7"), "192.0.2.1"),
             time=met(NOON, NOON + 12 * 3600),
         )
@@ -253,7 +268,7 @@ def test_no_request_meets_more_than_a_few_entries_of_a_long_list() -> None:
     route = _data(10_000)["ztproxy"]["routes"]["wiki"]
     index = route["index"]
     assert max(map(len, _places(index))) <= 4
-    assert {*index} >= {"emails", "subjects", "groups", "workloads"}
+    assert {*index} >= {"emails", "subjects", "groups", "peers"}
     assert {*index["far"]} == {"claims", "below", "below_depths", "paths", "path_steps"}
     assert {*route["always"]}.union(*_places(index)) == {*range(10_000)}
     assert len(route["always"]) <= 4

@@ -54,8 +54,15 @@ def test_policies_are_formatted_and_pass_opas_strict_check() -> None:
     opa("check", "--strict", POLICIES)
 
 
-def test_there_are_five_examples_each_in_a_package_of_its_own() -> None:
-    assert [path.name for path in EXAMPLES] == ["break_glass", "owner_only", "roles", "user_on_device", "working_hours"]
+def test_there_are_six_examples_each_in_a_package_of_its_own() -> None:
+    assert [path.name for path in EXAMPLES] == [
+        "break_glass",
+        "owner_only",
+        "roles",
+        "staff",
+        "user_on_device",
+        "working_hours",
+    ]
     for path in EXAMPLES:
         assert f"package examples.{path.name}\n" in (path / f"{path.name}.rego").read_text(encoding="utf-8")
         assert f"package examples.{path.name}_test\n" in (path / f"{path.name}_test.rego").read_text(encoding="utf-8")

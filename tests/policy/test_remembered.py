@@ -33,7 +33,7 @@ from proxy.policy.sources import Module, read_sources
 from proxy.telemetry.metrics import Metrics
 from tests.opa import OPAServer, opa_server
 from tests.policy.inquiries import config
-from tests.policy.questions import posed, turns, usual, walk
+from tests.policy.questions import Question, posed, turns, usual, walk
 from tests.policy.test_parity import ALLOW
 from tests.policy.written import POINT, written
 from tests.suites import suite_json
@@ -137,7 +137,14 @@ NAMES: Final = [*SHIPPED, "documented", "envoy"]
 @cache
 def inquiries() -> list[Inquiry]:
     """Return questions of which each is a pair with the one before."""
-    return [posed(question) for question in walk(1, PAIRS + 1)]
+    return [posed(question) for question in [*walk(1, PAIRS + 1), *_managed()]]
+
+
+def _managed() -> Iterator[Question]:
+    """Yield what dice seldom throw: an employee before a door that opens on managed devices alone, on various."""
+    at_the_door = usual() | {"principal.groups": ("employees",), "path": "/admin/x"}
+    for kind, name in [("device", "mdm:7"), ("workload", "mdm:7"), ("device", "lab:7"), ("device", "mdm:7")]:
+        yield at_the_door | {"peer.kind": kind, "peer.id": name}
 
 
 @cache

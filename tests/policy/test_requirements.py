@@ -28,6 +28,10 @@ CORP = {"issuers": {"corp": True}}
             {"workloads": ["spiffe://example.org/a", "spiffe://example.org/b/*"]},
             {"workloads": {"exact": {"spiffe://example.org/a": True}, "below": ["spiffe://example.org/b/"]}},
         ),
+        (
+            {"devices": ["mdm:C02:7", "lab:*"]},
+            {"devices": {"exact": {"mdm:C02:7": True}, "below": ["lab:"]}},
+        ),
         ({"authenticated": True}, {"authenticated": {"issuers": {"corp": True}, "trust_domain": "example.org"}}),
         ({"anyone": True, "methods": ["GET", "PUT"]}, {"methods": {"GET": True, "HEAD": True, "PUT": True}}),
         (
