@@ -15,7 +15,6 @@ from proxy.identity.principal import Principal
 from tests.identity.test_keys import running
 from tests.oidc_provider.provider import OIDCProvider
 
-
 TARGET = Target("localhost", None, b"/", None, ("",))
 
 

@@ -19,7 +19,6 @@ from proxy.identity.issuers import build_issuers
 from proxy.identity.principal import Principal
 from tests.issuer import FakeIssuer, SigningKey, base64url, compact
 
-
 TARGET = Target("localhost", None, b"/", None, ("",))
 
 
