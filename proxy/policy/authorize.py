@@ -264,12 +264,17 @@ def _failure(error: BaseException) -> Refused:
 
 
 def _verdict(case: _Case) -> Decision:
-    """Return a decision that allows, and raise for every other one."""
+    """Return a decision that allows, and raise for every other one.
+
+    One that refuses and requires a fresher sign-in is "not like this": it asks for that before it is a plain no.
+    """
     decision, inquiry = case.decision, case.inquiry
-    if decision is None or not decision.allow:
+    if decision is None:
         raise _denied(decision)
     if decision.require is not None and not satisfies(inquiry.principal, decision.require, inquiry.time):
         raise Denied(_step_up(decision.require, decision), decision)
+    if not decision.allow:
+        raise _denied(decision)
     return decision
 
 

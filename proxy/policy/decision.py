@@ -146,14 +146,25 @@ def _names(value: object, key: str) -> tuple[bytes, ...]:
     return tuple(_name(text, key) for text in _texts(value, key))
 
 
+_AGE: Final = re.compile(r"([0-9]{1,6})([smh])", re.ASCII)
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
 def _require(value: object, key: str) -> StepUp:
     if not isinstance(value, dict) or not value or not value.keys() <= {"max_age", "acr"}:
         raise ValueError(f"{key} must be an object of max_age and acr")
     acr = value.get("acr", [])
     return StepUp(
-        max_age=_number(value["max_age"], "max_age", 0, 10**9) if "max_age" in value else None,
+        max_age=_seconds(value["max_age"]) if "max_age" in value else None,
         acr=(acr,) if isinstance(acr, str) else _texts(acr, "acr"),
     )
+
+
+def _seconds(value: object) -> int:
+    """Return an age: a number of seconds, or text with a unit, such as `15m`."""
+    if isinstance(value, str) and (match := _AGE.fullmatch(value)) is not None:
+        return int(match[1]) * _UNITS[match[2]]
+    return _number(value, "max_age", 0, 10**9)
 
 
 def _metadata(value: object, key: str) -> dict[str, Any]:

@@ -314,6 +314,13 @@ def test_a_sign_in_is_as_fresh_and_as_strong_as_is_asked(principal: Any, require
     assert satisfies(principal, require, NOON) is satisfied
 
 
+async def test_a_no_that_requires_more_asks_for_it_first_and_is_no_yes_when_it_is_met() -> None:
+    stale = Bench({"allow": False, "reasons": ["stale"], "require": {"max_age": "30s"}})
+    assert (await stale.refused(principal=FRESH)).row is errors.STEP_UP_REQUIRED
+    fresh = Bench({"allow": False, "reasons": ["no"], "require": {"max_age": "15m"}})
+    assert (await fresh.refused(principal=FRESH)).row is errors.POLICY_DENIED
+
+
 async def test_a_yes_that_requires_more_is_a_challenge() -> None:
     bench = Bench(
         {"allow": True, "require": {"max_age": 30, "acr": ["phr", "phrh"]}, "public_reason": "Sign in again."}

@@ -51,6 +51,8 @@ def test_undefined_is_refused_in_a_way_of_its_own() -> None:
         ({"allow": False, "http_status": 404.0}, Decision(allow=False, http_status=404)),
         ({"allow": True, "require": {"max_age": 0}}, Decision(allow=True, require=StepUp(max_age=0))),
         ({"allow": True, "require": {"acr": "phr"}}, Decision(allow=True, require=StepUp(acr=("phr",)))),
+        ({"allow": False, "require": {"max_age": "15m"}}, Decision(allow=False, require=StepUp(max_age=900))),
+        ({"allow": True, "require": {"max_age": "2h"}}, Decision(allow=True, require=StepUp(max_age=7200))),
         (
             {"allow": True, "require": {"max_age": 60, "acr": ["phr", "phrh"]}},
             Decision(allow=True, require=StepUp(max_age=60, acr=("phr", "phrh"))),
@@ -81,6 +83,8 @@ def test_an_object_of_known_keys_is_a_decision(answer: dict[str, Any], decision:
         {"allow": False, "body": 1}, {"allow": False, "body": ["x"]}, {"allow": False, "body": "\ud800"},
         {"allow": True, "require": {}}, {"allow": True, "require": []}, {"allow": True, "require": {"amr": "x"}},
         {"allow": True, "require": {"max_age": -1}}, {"allow": True, "require": {"max_age": "60"}},
+        {"allow": True, "require": {"max_age": "1.5h"}},
+        {"allow": True, "require": {"max_age": "-1m"}}, {"allow": True, "require": {"max_age": "15m\n"}},
         {"allow": True, "require": {"max_age": 1.5}}, {"allow": True, "require": {"max_age": True}},
         {"allow": True, "require": {"acr": 1}}, {"allow": True, "require": {"acr": [1]}},
         {"allow": True, "require": {"max_age": None}},
