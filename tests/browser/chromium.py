@@ -31,12 +31,12 @@ def axe_source() -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start a Chromium without a window, and end it."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Start a Chromium without a window, with further arguments of its command line, and end it."""
     path = executable()
     # A container has no user namespaces for the sandbox; the pages are our own.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
 
