@@ -51,6 +51,11 @@ routes:
     upstream: any
     authenticate: {{sign_in: true}}
     portal: {{title: Wiki, description: What we know}}
+  - name: vault
+    host: vault.example.org
+    upstream: any
+    authenticate: {{sign_in: true, issuers: [corp]}}
+    portal: {{title: Vault, description: What few may see}}
   - name: payroll
     host: payroll.example.org
     upstream: any
@@ -65,6 +70,11 @@ import rego.v1
 default decision := {"allow": false, "public_reason": "This is for engineers."}
 
 decision := {"allow": false, "public_reason": "Payroll is for finance."} if input.route.name == "payroll"
+
+decision := {"allow": true, "require": {"max_age": "1m"}} if {
+	input.route.name == "vault"
+	"engineering" in input.principal.groups
+}
 
 decision := {"allow": true} if {
 	input.route.name == "wiki"
@@ -245,3 +255,14 @@ def test_a_session_survives_a_restart(story: Story, page: Page) -> None:
     story.start()
     page.goto(story.url("wiki", "/after"))
     assert page.url == story.url("wiki", "/after")
+
+
+def test_a_policy_that_asks_for_a_fresh_sign_in_gets_one_and_opens(story: Story, page: Page) -> None:
+    sign_in(story, page)  # of which the provider has not said when it was
+    page.goto(story.url("vault", "/door?n=1"))
+    assert page.url.startswith(story.corp)
+    picture(page, "step-up-at-the-provider")
+    assert page.locator("input[name=login]").count() == 1
+    prove(page, story.corp)
+    assert page.url == story.url("vault", "/door?n=1")
+    expect(page.get_by_role("heading")).to_have_text("An application")

@@ -75,6 +75,7 @@ class FakeProvider:
             amr=("pwd",),
             acr="one",
             authenticated_at=self.now,
+            claims={"auth_time": self.now},
             provider_sid="sid-1",
             refresh_token="refresh-0",
             id_token="id-token-0",
