@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.chromium import chromium
-from tests.gateway import Gateway, Upstream, ok
+from tests.gateway import Gateway, Upstream, ok, wait_for
 from tests.oidc_provider.provider import OIDCProvider
 from tests.world import World
 
@@ -234,8 +234,14 @@ def test_whoever_signs_out_here_is_sent_to_the_provider_again(story: Story, page
     page.get_by_role("button", name="Sign out here").click()
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
     picture(page, "signed-out")
-    with page.expect_request(lambda request: request.url.startswith(story.corp)):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def is_asked() -> bool:  # a second later at the most: until then a session that was just used may be remembered
         page.goto(story.url("wiki"))
+        return any(url.startswith(story.corp) for url in asked)
+
+    wait_for(is_asked, "a request to the provider")
 
 
 def test_two_tabs_that_sign_in_at_once_both_arrive(story: Story, page: Page) -> None:
