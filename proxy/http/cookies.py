@@ -66,9 +66,12 @@ def set_cookie(name: bytes, value: bytes, max_age: int) -> tuple[bytes, bytes]:
         name: with its `__Host-` prefix.
         value: base64url and dots.
         max_age: seconds.
+
+    Raises:
+        ValueError: the name or the value would be another cookie than is meant.
     """
-    assert name.startswith(b"__Host-")
-    assert not value.translate(None, _VALUE)
+    if not name.startswith(b"__Host-") or name.translate(None, _VALUE) or value.translate(None, _VALUE):
+        raise ValueError("a cookie must be a __Host- one of base64url and dots")
     return b"set-cookie", b"%b=%b; Max-Age=%d%b" % (name, value, max(max_age, 0), _ATTRIBUTES)
 
 

@@ -89,3 +89,12 @@ def test_a_cookie_is_for_one_host_and_no_script() -> None:
         b"__Host-ztproxy=" + GOOD + b"; Max-Age=60; Path=/; Secure; HttpOnly; SameSite=Lax",
     )
     assert clear_cookie(HANDLE)[1].startswith(b"__Host-ztproxy=; Max-Age=0; Path=/; Secure")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(b"ztproxy", b"x"), (HANDLE, b"x; Domain=evil.example"), (HANDLE, b"x\r\na: b"), (HANDLE + b"=", b"")],
+)
+def test_what_would_be_another_cookie_is_never_set(name: bytes, value: bytes) -> None:
+    with pytest.raises(ValueError, match="must be a __Host- one"):
+        set_cookie(name, value, 60)
