@@ -23,7 +23,6 @@ async def main(path: str, session_id: str, handle: str) -> None:
     cut = asyncio.Event()
     while sessions.recall(handle.encode(), HOST, time.time()) is None:
         await sessions.read(handle.encode(), HOST, time.time())
-        await asyncio.sleep(0.01)
     sessions.subscribe(session_id, cut.set)
     _say("remembered")
     await cut.wait()

@@ -28,24 +28,19 @@ class RedisServer:
                 pytest.fail("redis-server must be installed")
             pytest.skip("redis-server is not installed")
         options = ["--port", "0", "--unixsocket", f"{self._sockets}/s", "--dir", str(self._directory)]
-        options += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--loglevel", "warning"]
+        options += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--loglevel", "notice"]
         self._process = await asyncio.create_subprocess_exec(
-            command, *options, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+            command, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
+        assert self._process.stdout is not None
         async with asyncio.timeout(5):
-            while not await self._answers():  # noqa: ASYNC110 - it is another process
-                await asyncio.sleep(0.01)
-
-    async def _answers(self) -> bool:
-        try:
-            reader, writer = await asyncio.open_unix_connection(f"{self._sockets}/s")
-        except OSError:
-            return False
-        writer.write(b"PING\r\n")
-        answer = await reader.readline()
-        writer.close()
-        await writer.wait_closed()
-        return answer == b"+PONG\r\n"
+            async for line in self._process.stdout:
+                if (
+                    b"The server is now ready to accept connections at" in line
+                    or b"Ready to accept connections" in line
+                ):
+                    return
+        raise AssertionError("redis-server ended before it was ready")
 
     async def kill(self) -> None:
         """End it as a failure would."""
