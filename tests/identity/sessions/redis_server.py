@@ -35,10 +35,7 @@ class RedisServer:
         assert self._process.stdout is not None
         async with asyncio.timeout(5):
             async for line in self._process.stdout:
-                if (
-                    b"The server is now ready to accept connections at" in line
-                    or b"Ready to accept connections" in line
-                ):
+                if b"eady to accept connections" in line:
                     return
         raise AssertionError("redis-server ended before it was ready")
 
