@@ -105,7 +105,7 @@ class Pages:
             "stylesheet": self._assets.path("portal.css"),
             "picture": _path,
             "place": lambda url: urlsplit(url).netloc,
-            "tile": _tile,
+            "tile": tile_of,
         }
 
     def asset(self, name: str) -> Answer | None:
@@ -270,7 +270,7 @@ def _path(picture: Picture) -> str:
     return f"{PREFIX}static/{picture.name}"
 
 
-def _tile(title: str) -> str:
+def tile_of(title: str) -> str:
     """Return the class that colours what has no icon; of one title always the same."""
     return f"tile-{sum(title.encode()) % _TILES}"
 
