@@ -7,7 +7,9 @@ such runs counts, so that a busy machine blurs little. `again` is a request that
 connection said; `new` is one for which the stage has everything to do. For `authorize`, `decision record` and `whole`
 that is a target which nobody asked for before, and so an evaluation. What `whole` has beyond the stages is the
 exchange itself: its objects, its coroutines, its counters, and that a processor's caches have seen other code since.
-The sockets, TLS and the event loop come on top; `make bench` sees them.
+The sockets, TLS and the event loop come on top; `make bench` sees them. The two rows of a session are the same route's,
+of a browser that shows its handle instead of a token; `new` is then a cookie beside others that was not seen on the
+connection before.
 """
 
 from __future__ import annotations
@@ -41,6 +43,13 @@ from proxy.http.h1 import (  # noqa: E402
 from proxy.http.headers import clean_head, clean_response  # noqa: E402
 from proxy.http.message import Block, Proof, RequestHead, Target  # noqa: E402
 from proxy.http.target import plain_target  # noqa: E402
+from proxy.identity.sessions.session import (  # noqa: E402
+    HandleRecord,
+    Session,
+    digest_of,
+    new_handle,
+    new_session_id,
+)
 from proxy.policy.input import Inquiry  # noqa: E402
 from proxy.policy.record import Facts, Spelling, spell, told_result  # noqa: E402
 from proxy.server.connection import Connection  # noqa: E402
@@ -59,7 +68,15 @@ ANSWER = (
 BUDGETS = {
     "parse": 3.0, "target": 0.5, "route": 0.3, "authenticate": 0.5, "authorize": 3.0, "decision record": 3.0,
     "headers": 1.5, "pool": 2.0, "send": 1.0, "response head": 1.0, "relay": 1.0, "access record": 3.0, "whole": 28.0,
+    "session": 5.0, "whole, session": 33.0,
 }  # fmt: skip
+
+
+PROVIDER = '    staff: {issuer: "https://localhost:9", login: {client_id: bench, authentication: none}}\n'
+SIGN_IN = """\
+state_directory: {place}
+sign_in: {{host: access.localhost}}
+"""
 
 
 class Silent:
@@ -119,6 +136,7 @@ class Table:
         self.runtime = runtime
         self.snapshot = snapshot
         self.numbers = itertools.count()
+        self.handle = ""
         self.connection = Connection(runtime, snapshot.config.listeners[0], Tasks(), ("127.0.0.1", 50123))
         self.connection.connection_made(Silent())  # type: ignore[arg-type]
         self.pool = next(iter(snapshot.clusters.values()))._pools[0]
@@ -136,6 +154,31 @@ class Table:
             f"Authorization: Bearer {self.world.token}\r\n\r\n"
         ).encode()
 
+    def visit(self, path: str = "/", others: str = "") -> bytes:
+        """Return the bytes of a browser's request, which shows a session's handle."""
+        return (
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+            f"Cookie: {others}__Host-ztproxy={self.handle}\r\n\r\n"
+        ).encode()
+
+    async def sign_in(self) -> None:
+        """Have a session that memory knows."""
+        staff = self.snapshot.staff
+        assert staff is not None
+        now, handle = time.time(), new_handle()
+        session = Session(
+            id=new_session_id(), issuer="staff", issuer_url="https://localhost:9", subject="ana", authenticated_at=now,
+            created_at=now, seen_at=now, expires_at=now + 3600, email="ana@example.org", groups=("engineering",),
+        )  # fmt: skip
+        record = HandleRecord(digest_of(handle), session.id, "localhost", now)
+        sessions = staff.keeping.sessions
+        await staff.keeping.store.create(session, record, begun_at=now)
+        while sessions.recall(handle, "localhost", now) is None:
+            await sessions.read(handle, "localhost", now)
+            await asyncio.sleep(0.01)
+        self.handle = handle.decode()
+        sessions.following.believed_until = float("inf")  # what is measured lets nobody follow the store meanwhile
+
     def path(self) -> str:
         """Return a path that was not there before."""
         return f"/item-{next(self.numbers)}"
@@ -143,16 +186,23 @@ class Table:
     async def measure(self) -> list[Stage]:
         """Return every stage, the whole last."""
         task = asyncio.ensure_future(self.connection.serve())
-        for _ in range(3):
-            await asyncio.sleep(0)
-            self.connection.data_received(self.head())
-            await asyncio.sleep(0.05)
-            self.upstream.data_received(ANSWER)
-            await asyncio.sleep(0.01)
-        stages = [*self.stages(), self.whole()]
+        await self.repeat(self.head())
+        stages = [*self.stages(), self.whole("whole", self.head)]
+        await self.sign_in()
+        await self.repeat(self.visit())
+        stages += [self.session(), self.whole("whole, session", self.visit)]
         task.cancel()
         await asyncio.wait([task])
         return stages
+
+    async def repeat(self, request: bytes) -> None:
+        """Send a request until the connection knows it."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+            self.connection.data_received(request)
+            await asyncio.sleep(0.05)
+            self.upstream.data_received(ANSWER)
+            await asyncio.sleep(0.01)
 
     def stages(self) -> list[Stage]:
         """Return each stage by itself."""
@@ -264,7 +314,24 @@ class Table:
         way = self.connection.way_of("localhost")
         return passing(head, block.passing) + way + traced("r", "t", "s") + tail
 
-    def whole(self) -> Stage:
+    def session(self) -> Stage:
+        """Return what finds a session, in the place of `authenticate`."""
+        repeat = self.connection.repeat
+        assert repeat is not None
+        inquiry, rules = repeat.inquiry, repeat.route.config.authenticate
+        heads = (self.visit(), self.visit(others="theme=dark; csrftoken=0123456789abcdef; "))
+        known, other = (RequestHeadParser(self.limits).parse(bytearray(each)) for each in heads)
+        assert known is not None
+        assert other is not None
+        recall = self.snapshot.authenticator.recall
+        assert recall(known, rules, None, time.time(), inquiry.target) is not None
+        return Stage(
+            "session",
+            best(lambda _: recall(known, rules, None, time.time(), inquiry.target)),
+            best(lambda head: recall(head, rules, None, time.time(), inquiry.target), lambda: self.other(other)),
+        )
+
+    def whole(self, name: str, request: Callable[..., bytes]) -> Stage:
         """Return an exchange from the bytes of its request to those of its answer."""
 
         def exchange(raw: bytes) -> None:
@@ -274,28 +341,36 @@ class Table:
             self.runtime.turn._serve()
 
         self.connection._left = sys.maxsize
-        return Stage("whole", best(exchange, self.head), best(exchange, lambda: self.head(self.path())))
+        return Stage(name, best(exchange, request), best(exchange, lambda: request(self.path())))
 
 
 async def run(place: Path) -> list[Stage]:
     """Build a world in a directory and measure."""
     world = World(place)
     text = CONFIGURATION.format(
-        port=0, admin=0, upstream=9, files=world.directory, issuer=ISSUER, place=place, policy="", routes=ROUTES
-    )
+        port=0, admin=0, upstream=9, files=world.directory, issuer=ISSUER, place=place,
+        policy=SIGN_IN.format(place=place), routes=ROUTES,
+    )  # fmt: skip
+    text = text.replace("  issuers:\n", f"  issuers:\n{PROVIDER}", 1)
+    rules = "authenticate: {sign_in: true, issuers: [corp, staff]}"
+    text = text.replace("    host: localhost\n", f"    host: localhost\n    {rules}\n", 1)
     file = place / "ztproxy.yaml"
     file.write_text(text, encoding="utf-8")
     runtime = Runtime()
-    snapshot, _ = at_once(compile_file(read(file), None, runtime))
-    assert snapshot is not None
+    snapshot, mistakes = at_once(compile_file(read(file), None, runtime))
+    assert snapshot is not None, mistakes
     runtime.snapshot = snapshot
-    keys = [asyncio.ensure_future(source.run()) for source in snapshot.issuers.sources.values()]
-    while not all(source.usable for source in snapshot.issuers.sources.values()):  # noqa: ASYNC110 - nothing tells of it
+    corp = snapshot.issuers.sources["corp"]
+    keys = [asyncio.ensure_future(corp.run())]
+    while not corp.usable:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0.01)
+    assert snapshot.staff is not None
+    keys.append(asyncio.ensure_future(snapshot.staff.keeping.sessions.run()))
     stages = await Table(world, runtime, snapshot).measure()
     for task in keys:
         task.cancel()
     await asyncio.wait(keys)
+    await snapshot.staff.keeping.close()
     await runtime.writers.close(1.0)
     return stages
 
