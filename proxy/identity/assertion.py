@@ -25,7 +25,7 @@ from proxy.config.assertion import Assertion
 from proxy.config.mistake import Location
 from proxy.identity.keypair import read_key
 from proxy.identity.pem import load_key
-from proxy.identity.principal import Peer, Principal
+from proxy.identity.principal import Peer, Principal, sign_in_of
 
 LIFETIME: Final = 300  # seconds
 # How long a snapshot that was replaced may still sign: for requests in flight, and in workers that reload later.
@@ -183,13 +183,12 @@ def _device(peer: Peer | None) -> str:
 
 def _known(principal: Principal, device: str) -> dict[str, Any]:
     """Return what is not known of every user; what is empty is left out, so that nobody takes it for a value."""
-    methods, level = principal.claims.get("amr"), principal.claims.get("acr")
-    listed = isinstance(methods, list) and all(isinstance(method, str) for method in methods)
+    sign_in = sign_in_of(principal)
     return {
         "email": principal.email,
         "sid": principal.session,
-        "amr": list(principal.amr) or (methods if listed else []),
-        "acr": principal.acr or (level if isinstance(level, str) else ""),
+        "amr": list(sign_in.amr),
+        "acr": sign_in.acr,
         "device": device,
     }
 

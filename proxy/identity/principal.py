@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+# Clocks differ; more than this many seconds in the future is no time at which anybody signed in.
+_CLOCK_SKEW: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,45 @@ class Principal:
 
 
 ANONYMOUS = Principal(kind="anonymous", id="")
+
+
+class SignIn(NamedTuple):
+    """How somebody signed in, as far as it is known.
+
+    Args:
+        at: POSIX seconds, or None.
+        amr: by what they proved to be it (RFC 8176).
+        acr: the authentication context class, or empty.
+    """
+
+    at: float | None
+    amr: tuple[str, ...]
+    acr: str
+
+    def age(self, now: float) -> float | None:
+        """Return how many seconds ago it was; None where nobody knows, or where it lies in the future."""
+        return None if self.at is None or self.at > now + _CLOCK_SKEW else now - self.at
+
+
+_NO_SIGN_IN: Final = SignIn(None, (), "")
+
+
+def sign_in_of(principal: Principal) -> SignIn:
+    """Return how a user signed in; of everybody else nothing is known, for they do not.
+
+    `auth_time` alone says when. `iat` is when a token was made, which a refresh renews without anybody signing in.
+    """
+    if principal.kind != "user":
+        return _NO_SIGN_IN
+    claims = principal.claims
+    methods, level = claims.get("amr"), claims.get("acr")
+    if not isinstance(methods, list) or not all(isinstance(method, str) for method in methods):
+        methods = ()
+    return SignIn(
+        principal.authenticated_at if "auth_time" in claims else None,
+        principal.amr or tuple(methods),
+        principal.acr or (level if isinstance(level, str) else ""),
+    )
 
 
 def principal_of(peer: Peer) -> Principal:

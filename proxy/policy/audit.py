@@ -19,6 +19,8 @@ _SECRET_NAMES = frozenset(
     {"auth", "code", "codeverifier", "hmac", "key", "pass", "pin", "pwd", "sid", "sig", "state", "ticket", "usercode"}
 )
 _SECRET_ENDS = ("key", "auth", "authentication", "sid", "dpop", "websocketprotocol")
+# Our own name for how somebody signed in, which is no credential.
+_NO_SECRETS: Final = frozenset({"/input/principal/authentication"})
 # What is a credential whatever it is called: an authentication scheme's, a JWT, a password in a URL.
 _CREDENTIAL = re.compile(r"\b(?:bearer|basic|dpop|negotiate)[\s.]+\S+|eyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=//)[^/@\s]+@", re.I)
 _FOLDED = str.maketrans("", "", "-_. ")
@@ -73,7 +75,7 @@ def _object(value: Mapping[str, Any], erased: list[str], at: str) -> dict[str, A
     """Return an object without what is secret by name; URLs in the rest lose their secret parameters."""
     out: dict[str, Any] = {}
     for name, item in value.items():
-        if is_secret(name):
+        if is_secret(name) and f"{at}/{name}" not in _NO_SECRETS:
             erased.append(f"{at}/{_pointer(name)}")
         else:
             out[name] = _value(item, erased, f"{at}/{_pointer(name)}")

@@ -22,7 +22,7 @@ from proxy.errors import (
     STEP_UP_REQUIRED,
     Refused,
 )
-from proxy.identity.principal import Principal
+from proxy.identity.principal import Principal, sign_in_of
 from proxy.policy.decision import Decision, StepUp, parse_decision
 from proxy.policy.engine import Engine
 from proxy.policy.input import Inquiry
@@ -279,8 +279,6 @@ def _verdict(case: _Case) -> Decision:
 
 
 _ACR_VALUE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # separated by spaces, as a scope's are (RFC 6749 section 3.3)
-# A user's clock and ours differ; more than this in the future is no time at which anybody signed in.
-_CLOCK_SKEW = 60.0
 
 
 def satisfies(principal: Principal, require: StepUp, now: float) -> bool:
@@ -293,12 +291,12 @@ def satisfies(principal: Principal, require: StepUp, now: float) -> bool:
     """
     if principal.kind != "user":
         return False
+    sign_in = sign_in_of(principal)
     if require.max_age is not None:
-        # `iat` is when the token was made, which a refresh renews without anybody signing in. `auth_time` alone counts.
-        signed_in = principal.authenticated_at if "auth_time" in principal.claims else None
-        if signed_in is None or not -_CLOCK_SKEW <= now - signed_in <= require.max_age:
+        age = sign_in.age(now)
+        if age is None or age > require.max_age:
             return False
-    return not require.acr or principal.claims.get("acr") in require.acr
+    return not require.acr or (sign_in.acr != "" and sign_in.acr in require.acr)
 
 
 def _denied(decision: Decision | None) -> Refused:

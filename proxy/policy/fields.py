@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from proxy.http.message import BodyKind, Headers
+from proxy.identity.principal import sign_in_of
 from proxy.policy import input as whole
 from proxy.policy.input import Inquiry
 from proxy.telemetry.access import timestamp
@@ -56,11 +57,13 @@ class Owned:
         owner: `principal` or `peer`.
         name: among the parts of its owner.
         lacking: what it is without a peer.
+        moving: the one member of it that changes by itself: the way to it, and its field.
     """
 
     owner: str
     name: str
     lacking: object = None
+    moving: tuple[str, str, Field] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,16 @@ def _minute(name: str) -> Field:
         lambda inquiry: str(whole.minute_document(inquiry.time)[name]),
         is_sure=True,
     )
+
+
+def _age(inquiry: Inquiry) -> Any:
+    age = whole.age(sign_in_of(inquiry.principal), inquiry.time)
+    return ABSENT if age is None else age
+
+
+def _told_age(inquiry: Inquiry) -> str | None:
+    age = whole.age(sign_in_of(inquiry.principal), inquiry.time)
+    return None if age is None else str(age)
 
 
 def _labels(names: tuple[str, ...]) -> Field:
@@ -207,6 +220,8 @@ _PATH_AND_QUERY: Final = _value(_path_and_query)
 _SNI: Final = _value("sni", is_sure=False)
 _PEER_ID: Final = Owned("peer", "id", ABSENT)
 
+_AUTHENTICATION: Final = ("authentication", "age", Field(_age, _told_age, is_sure=True))
+
 _REQUEST: Final = Branch({
     "id": _ID,
     "method": _METHOD,
@@ -235,7 +250,7 @@ _SOCKET: Final = Branch({"address": _ADDRESS, "portValue": _PORT})
 
 DOCUMENT: Final = Branch({
     "schema": _constant(whole.SCHEMA),
-    "principal": Owned("principal", "principal"),
+    "principal": Owned("principal", "principal", moving=_AUTHENTICATION),
     "peer": Owned("peer", "peer"),
     "request": _REQUEST,
     "route": Branch({

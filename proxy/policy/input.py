@@ -7,6 +7,7 @@ request than the upstream gets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
-from proxy.identity.principal import CertificateFacts, Peer, Principal
+from proxy.identity.principal import CertificateFacts, Peer, Principal, SignIn, sign_in_of
 from proxy.policy.scalars import check_input
 from proxy.telemetry.access import timestamp
 
@@ -31,6 +32,7 @@ UNIQUE: Final = (
     ("attributes", "request", "http", "id"),
 )
 _LONGEST_ADDRESS = 64  # an IPv6 address with its zone; what is longer must not fill the memory of addresses
+_LONGEST_AGE = 6e9  # seconds: an issuer may claim any time, and engines take numbers of 64 bits
 ENVOY_VERSION: Final = {"encoding": "protojson", "ext_authz": "v3"}
 _NOTHING: dict[str, Any] = {}
 
@@ -103,9 +105,12 @@ def own_shape(inquiry: Inquiry) -> dict[str, Any]:
         query = target.query.decode() if target.query else ""
     except UnicodeDecodeError:
         raise Refused(INPUT_REFUSED, "header fields and query must be valid utf-8") from None
+    caller, aged = principal_document(principal), age(sign_in_of(principal), inquiry.time)
+    if aged is not None:
+        caller["authentication"]["age"] = aged
     return {
         "schema": SCHEMA,
-        "principal": principal_document(principal),
+        "principal": caller,
         "peer": None if peer is None else peer_document(peer),
         "request": {
             "id": inquiry.request_id,
@@ -135,8 +140,11 @@ def own_shape(inquiry: Inquiry) -> dict[str, Any]:
 
 
 def principal_document(principal: Principal) -> dict[str, Any]:
-    """Return `input.principal`."""
-    claims = principal.claims
+    """Return `input.principal` without what changes by itself, `authentication.age`, which would stand last."""
+    claims, sign_in = principal.claims, sign_in_of(principal)
+    authentication: dict[str, Any] = {"method": principal.method, "amr": list(sign_in.amr), "acr": sign_in.acr}
+    if sign_in.at is not None:
+        authentication["time"] = sign_in.at
     return {
         "kind": principal.kind,
         "id": principal.id,
@@ -147,7 +155,18 @@ def principal_document(principal: Principal) -> dict[str, Any]:
         "claims": claims if type(claims) is dict else dict(claims),
         "method": principal.method,
         "authenticated_at": principal.authenticated_at,
+        "authentication": authentication,
     }
+
+
+def age(sign_in: SignIn, now: float) -> int | None:
+    """Return `input.principal.authentication.age`, in seconds, or None: it is not there.
+
+    It is rounded up to a whole minute. So what reads it can be remembered for a minute, and `age <= 900` says exactly
+    what it would say of the seconds. It is left out, and not null, because null is less than every number to Rego.
+    """
+    seconds = sign_in.age(now)
+    return None if seconds is None else max(0, math.ceil(min(seconds, _LONGEST_AGE) / 60) * 60)
 
 
 def peer_document(peer: Peer) -> dict[str, Any]:

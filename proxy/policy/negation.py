@@ -24,7 +24,9 @@ ALWAYS_IN_INPUT: Final[frozenset[tuple[str, ...]]] = frozenset({
     (), ("schema",), ("peer",), ("tls",), ("listener",), ("version",), ("parsed_path",), ("parsed_query",),
     *(("principal", name) for name in (
         "kind", "id", "issuer", "issuer_url", "email", "groups", "claims", "method", "authenticated_at",
+        "authentication",
     )),
+    *(("principal", "authentication", name) for name in ("method", "amr", "acr")),
     *(("request", name) for name in (
         "id", "method", "scheme", "host", "authority", "path", "path_segments", "query", "headers", "protocol",
     )),

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from proxy.errors import DECISION_LOG_UNAVAILABLE, INPUT_REFUSED, Refused
 from proxy.http.message import BodyKind, Target
-from proxy.identity.principal import Peer, Principal
+from proxy.identity.principal import Peer, Principal, SignIn, sign_in_of
 from proxy.policy.audit import without_secrets
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import (
     SCHEMA,
     Inquiry,
+    age,
     certificate_document,
     joined,
     minute_document,
@@ -97,11 +98,15 @@ def spell(
     error = answer = ""
     now = timestamp(time)
     try:
-        before, after, erased = spelling.parts(inquiry)
+        sign_in, begin, before, after, erased = spelling.parts(inquiry)
     except Refused:  # it cannot be told as text; what names the request can
         document, erased = _names(inquiry, request_id), ()
     else:
-        document = f'{before}{quoted(request_id)}{after}{now}","unix_ns":{unix_ns(time)},{_minute(time)}}}'
+        aged = age(sign_in, time)
+        moving = "" if aged is None else f',"age":{aged}'
+        document = (
+            f'{begin}{moving}{before}{quoted(request_id)}{after}{now}","unix_ns":{unix_ns(time)},{_minute(time)}}}'
+        )
     if result is not None:
         answer = f',"result":{result.text}'
         erased += result.erased
@@ -127,17 +132,18 @@ class Spelling:
         self.bundles = _encode({"policy": {"revision": revision}})
         self._routes: dict[str, tuple[Mapping[str, str], str]] = {}
 
-    def parts(self, inquiry: Inquiry) -> tuple[str, str, tuple[str, ...]]:
-        """Return the input before the request's id, from there to its time, and pointers to what was erased."""
+    def parts(self, inquiry: Inquiry) -> tuple[SignIn, str, str, str, tuple[str, ...]]:
+        """Return what the caller's age is counted from, the input in parts, and pointers to what was erased.
+
+        The parts are what stands before that age, from there to the request's id, and from there to its time.
+        """
         known = inquiry.told
         if known is not None and known[0] is self:
             return known[1]  # type: ignore[no-any-return]
         head, target, peer = inquiry.head, inquiry.target, inquiry.peer
         principal, headers, place = _principal(inquiry.principal), told_headers(inquiry), told_target(target)
-        before = (
-            f'{{"schema":"{SCHEMA}","principal":{principal.text},"peer":{_peer(peer) if peer is not None else "null"},'
-            f'"request":{{"id":'
-        )
+        begin = f'{{"schema":"{SCHEMA}","principal":{principal.text.removesuffix("}}")}'
+        before = f'}}}},"peer":{_peer(peer) if peer is not None else "null"},"request":{{"id":'
         after = (
             f',"method":{quoted(head.method.decode("ascii"))},"scheme":"{inquiry.scheme}",{place.text},'
             f'"headers":{headers.text},"protocol":"{"HTTP/1.1" if head.version == (1, 1) else "HTTP/1.0"}",'
@@ -145,7 +151,8 @@ class Spelling:
             f'"route":{self._route(inquiry.route, inquiry.labels)},"listener":{quoted(inquiry.listener)},'
             f'"tls":{_tls(inquiry)},"source":{_source(inquiry.source, inquiry.source_port)},"time":{{"now":"'
         )
-        parts = before, after, headers.erased + place.erased + principal.erased
+        erased = headers.erased + place.erased + principal.erased
+        parts = sign_in_of(inquiry.principal), begin, before, after, erased
         inquiry.told = self, parts
         return parts
 

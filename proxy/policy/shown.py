@@ -219,7 +219,31 @@ class _Compiler:
             assert selection is not None
             return lacking if owner is None else selection.of(owner)[1][name]
 
-        return make
+        if node.moving is None or not _reaches(tree, node.moving[:2]):
+            return make
+        return self._moving(make, *node.moving)
+
+    def _moving(self, make: Make, member: str, name: str, field: Field) -> Make:
+        """Return what makes an object with the one of its fields that is another each time."""
+        if field.told_by is not None:
+            self.told.append(field.told_by)
+
+        def moved(inquiry: Inquiry) -> Any:
+            value, current = make(inquiry), field.make(inquiry)
+            return value if current is ABSENT else {**value, member: {**value[member], name: current}}
+
+        return moved
+
+
+def _reaches(tree: Tree | None, path: Iterable[str]) -> bool:
+    """Tell whether a tree names a path, something above it, or something below it."""
+    for name in path:
+        if tree is None:
+            return True
+        if name not in tree:
+            return False
+        tree = tree[name]
+    return True
 
 
 def _grown(owned: Tree, name: str, tree: Tree | None) -> Tree:

@@ -44,6 +44,8 @@ _PATHS = [
 _CLAIMS: dict[str, list[Any]] = {
     "department": [None, "finance", "audit", 7, 7.0, True, "7", ["finance"], ["audit", 7], {}],
     "acr": [None, "phr", "phrh", 1],
+    "auth_time": [1, None],
+    "amr": [None, ["pwd", "otp"], "pwd", ["pwd", 7]],
     "org": [None, "acme", {"team": "blue"}, {"team": {"name": "blue"}}, ["blue"], {"team": None}],
 }
 # By knob; None stands for what is not there. A knob's first choice is the usual one.
@@ -79,7 +81,9 @@ CHOICES: dict[str, list[Any]] = {
     "principal.email": ["ana@example.org", "", "eve@example.org"],
     "principal.groups": _GROUPS,
     "principal.method": ["bearer", "mtls", "none"],
-    "principal.authenticated_at": [NOON - 60, None, NOON, 1732447140],
+    "principal.authenticated_at": [NOON - 60, None, NOON, 1732447140, NOON + 120, NOON + 30],
+    "principal.amr": [(), ("hwk",)],
+    "principal.acr": ["", "gold"],
     **{f"claim.{name}": values for name, values in _CLAIMS.items()},
     "peer": [True, False],
     "peer.id": _PEERS,

@@ -15,7 +15,7 @@ from proxy.policy.audit import erase_query, is_secret
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry, own_shape
 from proxy.policy.record import Facts, Spelling, Told, spell, told_result
-from tests.policy.inquiries import ANA, ask, workload
+from tests.policy.inquiries import ANA, NOON, ask, workload
 
 _SPELLING = Spelling("sha256:1")
 SECRET = "s3cr3t-0123456789"
@@ -116,6 +116,22 @@ def test_claims_and_answers_lose_what_is_secret_at_any_depth() -> None:
     ]
 
 
+def test_how_somebody_signed_in_is_no_secret_and_a_claim_of_that_name_is_one() -> None:
+    claims = {"auth_time": 1, "amr": ["otp"], "authentication": SECRET}
+    record = _record(ask(principal=replace(ANA, claims=claims)))
+    expected = {"method": "bearer", "amr": ["otp"], "acr": "", "time": NOON - 60, "age": 60}
+    assert record["input"]["principal"]["authentication"] == expected
+    assert record["erased"] == ["/input/principal/claims/authentication"]
+
+
+def test_a_record_counts_the_age_of_a_sign_in_from_its_own_request() -> None:
+    inquiry = ask(principal=replace(ANA, claims={"auth_time": 1}))
+    ages = []
+    for inquiry.time in (NOON, NOON + 60, NOON - 600):
+        ages.append(_record(inquiry)["input"]["principal"]["authentication"].get("age"))
+    assert ages == [60, 120, None]
+
+
 def test_erasing_leaves_what_policy_is_shown_as_it_was() -> None:
     inquiry = ask(target="/?token=x", headers=[(b"cookie", b"a=1")], principal=replace(ANA, claims={"sid": "1"}))
     before = json.dumps(own_shape(inquiry))
@@ -133,7 +149,9 @@ _INQUIRIES = st.builds(
         lambda name, groups, claims: replace(ANA, id=name, groups=tuple(groups), claims=claims),
         _WORDS,
         st.lists(_WORDS, max_size=3),
-        st.dictionaries(st.sampled_from(["a", "b", "é"]), st.none() | st.booleans() | st.integers() | _WORDS),
+        st.dictionaries(
+            st.sampled_from(["a", "b", "é", "auth_time", "acr"]), st.none() | st.booleans() | st.integers() | _WORDS
+        ),
     ),
     peer=st.sampled_from([None, workload("spiffe://example.org/device/1"), workload("spiffe://example.org/a/b")]),
     headers=st.lists(st.tuples(st.sampled_from([b"accept", b"x-a"]), _WORDS.map(str.encode)), max_size=3),

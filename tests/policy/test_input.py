@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import INPUT_REFUSED, Refused
 from proxy.http.message import CHUNKED, RequestHead
+from proxy.identity.principal import ANONYMOUS, Principal
 from proxy.policy.input import build_input, envoy_shape, own_shape, plain_address
 from tests.policy.inquiries import ANA, NOON, ask, workload
 
@@ -40,6 +41,7 @@ def test_the_document_holds_what_is_known_of_the_request() -> None:
             "claims": {"iss": "https://idp.example.org", "sub": "user-1", "department": "finance"},
             "method": "bearer",
             "authenticated_at": NOON - 60,
+            "authentication": {"method": "bearer", "amr": [], "acr": ""},
         },
         "peer": {
             "kind": "workload",
@@ -224,6 +226,40 @@ def test_claims_that_nest_beyond_reason_are_refused() -> None:
     with pytest.raises(Refused) as refused:
         build_input(ask(principal=replace(ANA, claims=nested)))
     assert refused.value.row is INPUT_REFUSED
+
+
+SIGNED_IN = {"auth_time": NOON - 60, "amr": ["pwd", "otp"], "acr": "phr"}
+SESSION = replace(ANA, method="session", claims={"auth_time": 1.0}, authenticated_at=NOON - 61, amr=("hwk",), acr="x")
+
+
+@pytest.mark.parametrize(
+    ("principal", "shown"),
+    [
+        (
+            replace(ANA, claims=SIGNED_IN),
+            {"method": "bearer", "time": NOON - 60, "age": 60, "amr": ["pwd", "otp"], "acr": "phr"},
+        ),
+        (SESSION, {"method": "session", "time": NOON - 61, "age": 120, "amr": ["hwk"], "acr": "x"}),
+        (replace(ANA, claims={"amr": "pwd", "acr": 7}), {"method": "bearer", "amr": [], "acr": ""}),
+        (replace(ANA, claims={"amr": ["pwd", 7], "acr": None}), {"method": "bearer", "amr": [], "acr": ""}),
+        (replace(ANA, kind="workload", method="mtls", claims=SIGNED_IN), {"method": "mtls", "amr": [], "acr": ""}),
+        (ANONYMOUS, {"method": "none", "amr": [], "acr": ""}),
+    ],
+    ids=["a token", "a session", "a token that says it wrongly", "a list of no methods", "a workload", "nobody"],
+)
+def test_how_somebody_signed_in_is_what_their_session_or_token_says(
+    principal: Principal, shown: dict[str, Any]
+) -> None:
+    assert own_shape(ask(principal=principal))["principal"]["authentication"] == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [(0, 0), (0.5, 60), (60, 60), (60.5, 120), (900, 900), (900.1, 960), (-59, 0), (-61, None), (1e300, 6_000_000_000)],
+)
+def test_an_age_is_rounded_up_and_not_there_for_a_sign_in_of_the_future(seconds: float, age: int | None) -> None:
+    principal = replace(ANA, claims={"auth_time": 1}, authenticated_at=NOON - seconds)
+    assert own_shape(ask(principal=principal))["principal"]["authentication"].get("age") == age
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def _documented_request() -> dict[str, Any]:
         ask(
             "PUT",
             target,
-            principal=ANA,
+            principal=replace(ANA, claims=ANA.claims | {"auth_time": NOON - 60, "amr": ["pwd", "otp"], "acr": "phr"}),
             peer=workload("spiffe://example.org/device/4711"),
             headers=[(b"accept", b"*/*"), (b"content-type", b"image/png"), (b"user-agent", b"curl/8.9.1")],
             head=RequestHead(b"PUT", target.encode(), (1, 1), [], framing=CHUNKED),

@@ -137,11 +137,12 @@ NAMES: Final = [*SHIPPED, "documented", "envoy"]
 @cache
 def inquiries() -> list[Inquiry]:
     """Return questions of which each is a pair with the one before."""
-    return [posed(question) for question in [*walk(1, PAIRS + 1), *_managed()]]
+    return [posed(question) for question in [*walk(1, PAIRS + 1), *_seldom()]]
 
 
-def _managed() -> Iterator[Question]:
-    """Yield what dice seldom throw: an employee before a door that opens on managed devices alone, on various."""
+def _seldom() -> Iterator[Question]:
+    """Yield what dice seldom throw: an editor, and an employee before a door that opens on managed devices alone."""
+    yield usual() | {"principal.groups": ("editors",), "path": "/drafts/2"}
     at_the_door = usual() | {"principal.groups": ("employees",), "path": "/admin/x"}
     for kind, name in [("device", "mdm:7"), ("workload", "mdm:7"), ("device", "lab:7"), ("device", "mdm:7")]:
         yield at_the_door | {"peer.kind": kind, "peer.id": name}

@@ -52,8 +52,24 @@ _LISTS: Final = [
     "parsed_query.size",
     "tls.client_certificate.dns",
 ]
-_OBJECTS: Final = ["request.headers", "principal.claims", "parsed_query", "route.labels", "peer", "source", "tls"]
-_NUMBERS: Final = ["time.hour", "time.minute", "time.minute_ns", "source.port", "principal.authenticated_at"]
+_OBJECTS: Final = [
+    "request.headers",
+    "principal.claims",
+    "principal.authentication",
+    "parsed_query",
+    "route.labels",
+    "peer",
+    "source",
+    "tls",
+]
+_NUMBERS: Final = [
+    "time.hour",
+    "time.minute",
+    "time.minute_ns",
+    "source.port",
+    "principal.authenticated_at",
+    "principal.authentication.age",
+]
 _ROOTS: Final = ("request", "principal", "tls.client_certificate", "attributes.request.http", "request.headers")
 
 
