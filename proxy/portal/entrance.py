@@ -23,6 +23,7 @@ from proxy.portal.returning import Return, authority_of, return_to
 from proxy.portal.site import Site
 from proxy.portal.state import Asked, digest, seal_asked
 
+_CHOICE = b"provider="
 _STEP_UP_SENTENCE = (
     "You have signed in again, but this still asks for a fresher or stronger sign-in than your provider gives."
 )
@@ -49,7 +50,8 @@ class Entrance:
         if nonce.is_loop(now):
             sentence = None if step_up is None else _STEP_UP_SENTENCE
             raise Stopped(SIGN_IN_REPEATED, _loop(step_up), again=_begin_again(back), sentence=sentence)
-        return self._leave(back, nonce, now, request_id, step_up)
+        provider = None if step_up is not None else self._asked_for(target)
+        return self._leave(back, nonce, now, request_id, step_up, provider=provider)
 
     def sign_in(self, request: PortalRequest) -> Told:
         """Answer `GET /.ztproxy/sign-in` of an application host; whoever clicks has broken the loop.
@@ -109,6 +111,18 @@ class Entrance:
         if provider in self._site.providers:
             location += f"&provider={provider}"
         return redirect(location, request_id, [nonce.field()])
+
+    def _asked_for(self, target: Target) -> str | None:
+        """Return the provider that `?provider=NAME` of a page chooses, if it may sign people in there.
+
+        The name is the application's too, so that anything else is the application's business, and no mistake.
+        """
+        asked = [pair[len(_CHOICE) :] for pair in (target.query or b"").split(b"&") if pair.startswith(_CHOICE)]
+        place = self._site.returns.place(target)
+        if len(asked) != 1 or place is None:
+            return None
+        name = asked[0].decode("ascii", "replace")
+        return name if place.providers is None or name in place.providers else None
 
     def _front(self, host: str) -> str:
         """Return the first page of a host, if people sign in on it."""

@@ -26,7 +26,7 @@ from proxy.portal.language import language_of
 from proxy.portal.moments import day_and_time, distance, machine_time
 from proxy.portal.picture import Picture
 from proxy.portal.request import PREFIX
-from proxy.portal.texts import has_text, is_native, method_text, text
+from proxy.portal.texts import has_text, method_text, sentence_text, text
 
 CSP: Final = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -186,10 +186,11 @@ class Pages:
         kind = _kind(refused)
         # Where a title says what the catalogue's sentence says, it stands alone.
         plain = kind == "wrong" and refused.row is not INTERNAL_ERROR
-        sentence = refused.public_reason or (refused.row.public if plain else "")
+        said = refused.public_reason or (refused.row.public if plain else "")
+        sentence, spoken = sentence_text(said, visit.language)
         page = self._page(
             visit, "wrong.html", kind=kind, sentence=sentence, again=again, code=refused.row.code,
-            foreign=not is_native(visit.language), status=refused.status,
+            spoken=spoken, status=refused.status,
         )  # fmt: skip
         return _refusal(page, refused)
 
@@ -200,6 +201,28 @@ class Pages:
             provider: title, and the address at which it ends its own session; None where it has none.
         """
         return self._page(visit, "signed_out.html", provider=provider)
+
+    def program(
+        self, visit: Visit, session: Session, token: str, *, application: str, place: str, listens: str
+    ) -> Answer:
+        """Ask somebody whether a program on their computer may act for them.
+
+        Args:
+            token: for the field `csrf` of the form; it sends `answer` = `allow` or `deny` as well.
+            application, place: its title, and host and port.
+            listens: the origin at which the program waits; the form may lead there.
+        """
+        page = self._page(
+            visit, "program.html", session=session, person=_person(session), token=token, application=application,
+            host=place,
+        )  # fmt: skip
+        csp = CSP.replace(b"form-action 'self'", b"form-action 'self' " + listens.encode("ascii"))
+        fields = [(name, csp if name == b"content-security-policy" else value) for name, value in page.headers]
+        return Answer(page.status, page.reason, fields, page.body)
+
+    def program_may(self, visit: Visit) -> Answer:
+        """Send somebody back to the program that they have let act for them."""
+        return self._page(visit, "program_may.html")
 
     def _page(self, visit: Visit, template: str, **values: object) -> Answer:
         language = visit.language

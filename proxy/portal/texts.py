@@ -104,6 +104,27 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "signed_out_there": ("Sign out of {provider}", "Bei {provider} abmelden"),
     "sign_in_again": ("Sign in again", "Wieder anmelden"),
+    # A program on somebody's computer.
+    "program_title": ("Let a program act as you?", "Darf ein Programm in Ihrem Namen handeln?"),
+    "program_text": (
+        "A program on this computer asks to use {application} as you.",
+        "Ein Programm auf diesem Rechner möchte {application} in Ihrem Namen benutzen.",
+    ),
+    "program_host": ("Host", "Host"),
+    "program_until": ("At the latest until", "Längstens bis"),
+    "program_warning": (
+        "Allow this only if you have just run “ztproxy login” yourself. Whoever runs the program can do there what you "
+        "may do, until you sign out.",
+        "Erlauben Sie das nur, wenn Sie gerade selbst „ztproxy login“ aufgerufen haben. Wer das Programm benutzt, kann "
+        "dort tun, was Sie dürfen, bis Sie sich abmelden.",
+    ),
+    "program_allow": ("Allow", "Erlauben"),
+    "program_deny": ("Don’t allow", "Nicht erlauben"),
+    "program_may_title": ("Back to your terminal", "Zurück zum Terminal"),
+    "program_may_text": (
+        "The program that opened this page goes on by itself. You can close this tab.",
+        "Das Programm, das diese Seite geöffnet hat, macht von selbst weiter. Sie können diesen Tab schließen.",
+    ),
     # Something went wrong: by the catalogue's code, a title and how to go on.
     "wrong_title": ("Something went wrong", "Etwas ist schiefgegangen"),
     "wrong_hint": (
@@ -177,6 +198,27 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "denied_text": ("You are not permitted to do this.", "Dazu sind Sie nicht berechtigt."),
 }
 
+# What the rooms of signing in say to a person, in English; and the same in German.
+_SENTENCES: Final[dict[str, str]] = {
+    "You have signed in again, but this still asks for a fresher or stronger sign-in than your provider gives.": (
+        "Sie haben sich noch einmal angemeldet, aber hierfür ist eine neuere oder stärkere Anmeldung nötig, als Ihr "
+        "Anmeldedienst sie bietet."
+    ),
+    "Your organisation's sign-in did not ask you to prove again who you are, which this needs.": (
+        "Die Anmeldung Ihrer Organisation hat Sie nicht noch einmal nachweisen lassen, wer Sie sind. Hierfür ist das "
+        "nötig."
+    ),
+    "Your organisation's sign-in was not as strong as this needs.": (
+        "Die Anmeldung Ihrer Organisation war nicht so stark, wie es hierfür nötig ist."
+    ),
+    "You are in more groups than your organisation's sign-in passes on, so what you may open cannot be told. "
+    "Its administrator can have only the groups of this application passed on.": (
+        "Sie gehören zu mehr Gruppen, als die Anmeldung Ihrer Organisation weitergibt. Deshalb lässt sich nicht sagen, "
+        "was Sie öffnen dürfen. Ihre Administration kann dafür sorgen, dass nur die Gruppen dieser Anwendung "
+        "weitergegeben werden."
+    ),
+}
+
 # How somebody proved who they are (RFC 8176 section 2); other values are shown as they are.
 _METHODS: Final[dict[str, tuple[str, str]]] = {
     "pwd": ("Password", "Passwort"),
@@ -210,6 +252,7 @@ def method_text(value: str, language: str) -> str:
     return value if known is None else known[LANGUAGES.index(language)]
 
 
-def is_native(language: str) -> bool:
-    """Tell whether the catalogue's own sentences are of a language."""
-    return language == ENGLISH
+def sentence_text(sentence: str, language: str) -> tuple[str, str]:
+    """Return what another room says, in a language if it is known there, and the language that it is in then."""
+    known = _SENTENCES.get(sentence) if language != ENGLISH else None
+    return (sentence, ENGLISH) if known is None else (known, language)

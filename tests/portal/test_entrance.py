@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from proxy.policy.decision import StepUp
@@ -84,6 +86,50 @@ async def test_a_link_signs_in_as_somebody_else(two: World) -> None:
     session = await browser.session(WIKI)
     assert session is not None
     assert (session.issuer, session.subject) == ("partner", "ben")
+
+
+@pytest.mark.parametrize(
+    ("page", "chosen"),
+    [
+        ("/page?provider=partner", "partner"),
+        ("/page?a=%20b&provider=corp&x=//y", "corp"),
+        ("/partners/page?provider=partner", "partner"),
+        ("/partners/page?provider=corp", None),
+        ("/page?provider=github", None),
+        ("/page?provider=", None),
+        ("/page?provider=corp&provider=partner", None),
+        ("/page?provider=c%6Frp", None),
+        ("/page?provider=corp%FF", None),
+        ("/page?myprovider=corp", None),
+        ("/page", None),
+    ],
+)
+async def test_a_page_may_choose_the_provider_and_keeps_its_query(page: str, chosen: str | None, two: World) -> None:
+    browser = Browser(two)
+    there = location_of(browser.begin(f"https://{WIKI}{page}")) or ""
+    assert parse_qs(urlsplit(there).query).get("provider", [None]) == [chosen]
+    told = await browser.get(there)
+    if chosen is None and not page.startswith("/partners/"):
+        assert two.views.shown.page == "choose"
+        (told,) = [
+            await browser.get(f"https://{ACCESS}{url}")
+            for title, url in two.views.shown.values["links"]
+            if title == "Partner SSO"
+        ]
+    assert (await browser.follow(told))[0] == f"https://{WIKI}{page}"
+    session = await browser.session(WIKI)
+    assert session is not None
+    assert session.issuer == (chosen or "partner")
+
+
+async def test_a_step_up_goes_to_the_provider_of_the_session_whatever_the_page_asks_for(two: World) -> None:
+    browser = Browser(two)
+    page = f"https://{WIKI}/page?provider=partner"
+    await browser.sign_in(f"https://{WIKI}/page?provider=corp")
+    two.wait(120)
+    there = location_of(browser.begin(page, StepUp(60))) or ""
+    assert "provider" not in parse_qs(urlsplit(there).query)
+    assert (location_of(await browser.get(there)) or "").startswith(two.providers["corp"].issuer_url)
 
 
 async def test_a_step_up_is_sealed_into_the_way(world: World, browser: Browser) -> None:

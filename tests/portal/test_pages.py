@@ -12,7 +12,10 @@ import pytest
 from proxy import errors
 from proxy.errors import CATALOGUE, Refused
 from proxy.http.respond import Answer
+from proxy.identity.login.id_token import _STALE, _WEAK
+from proxy.identity.login.person import _OVERAGE
 from proxy.portal import texts
+from proxy.portal.entrance import _STEP_UP_SENTENCE
 from proxy.portal.pages import App, Pages, Visit, visit_of
 from proxy.portal.picture import LARGEST, read_picture
 from tests.portal.shown import ICON, LOGO, NOW, SESSION, every_page, pages
@@ -99,7 +102,7 @@ def test_each_form_that_changes_something_carries_its_token(answer: Answer) -> N
     posts = [form for form in outline.all("form") if form.get("method") == "post"]
     tokens = [each for each in outline.all("input") if each.get("name") == "csrf"]
     assert len(tokens) == len(posts)
-    assert {form["action"] for form in posts} <= {"/.ztproxy/sign-out"}
+    assert {form.get("action", "") for form in posts} <= {"", "/.ztproxy/sign-out"}  # "": to its own address
     assert {token["value"] for token in tokens} <= {"the-token"}
 
 
@@ -210,6 +213,21 @@ def test_every_row_of_the_catalogue_has_a_page(code: str, visit: Visit) -> None:
     assert (b"www-authenticate" in names) == (row.status == 401)
     assert (b"retry-after" in names) == (row.retry_after is not None)
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("sentence", [_STEP_UP_SENTENCE, _OVERAGE, _STALE, _WEAK])
+def test_what_signing_in_says_to_a_person_is_said_in_their_language(sentence: str) -> None:
+    refused = Refused(errors.SIGN_IN_REFUSED, "the detail", public_reason=sentence)
+    english, german = (Outline(pages().wrong(visit, refused)) for visit in (ENGLISH, GERMAN))
+    assert sentence in english.text
+    assert sentence not in german.text
+    assert texts._SENTENCES[sentence] in german.text
+    assert [attributes.get("lang") for attributes in german.all("p")].count("en") == 0
+
+
+def test_a_sentence_that_nobody_translated_says_its_language() -> None:
+    answer = pages().wrong(GERMAN, Refused(errors.SIGN_IN_REFUSED, "the detail", public_reason="No."))
+    assert {"class": "lead", "lang": "en"} in Outline(answer).all("p")
 
 
 def test_the_languages_put_the_same_values_into_a_text() -> None:
