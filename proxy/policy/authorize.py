@@ -116,7 +116,7 @@ class Authorizer:
                     inquiry.missed = True
                     return None
                 self._conclude(case, self._engine.evaluate_now(path, self._shown(case)))
-            decision = _verdict(case)
+            decision = verdict(case.decision, inquiry.principal, inquiry.time)
         except BaseException as error:
             raise self._close(case, error) from None
         self._record.write(self._account(case, None))
@@ -143,7 +143,7 @@ class Authorizer:
                 async with asyncio.timeout(self._deadline):
                     result = await self._engine.evaluate(path, document)
                 self._conclude(case, result)
-            decision = _verdict(case)
+            decision = verdict(case.decision, inquiry.principal, inquiry.time)
         except BaseException as error:
             raise self._close(case, error) from None
         return await self._permit(case, decision)
@@ -263,15 +263,23 @@ def _failure(error: BaseException) -> Refused:
     return Refused(POLICY_PANICKED, type(error).__name__)  # a Rust panic is no Exception, and no answer either
 
 
-def _verdict(case: _Case) -> Decision:
+def verdict(decision: Decision | None, principal: Principal, now: float) -> Decision:
     """Return a decision that allows, and raise for every other one.
 
     One that refuses and requires a fresher sign-in is "not like this": it asks for that before it is a plain no.
+
+    Args:
+        decision: what policy answered, or None: nothing.
+        principal: whom it is about.
+        now: POSIX seconds.
+
+    Raises:
+        Denied: POLICY_DENIED or STEP_UP_REQUIRED.
+        Refused: POLICY_UNDEFINED, or POLICY_MALFORMED where what it requires cannot be asked for.
     """
-    decision, inquiry = case.decision, case.inquiry
     if decision is None:
         raise _denied(decision)
-    if decision.require is not None and not satisfies(inquiry.principal, decision.require, inquiry.time):
+    if decision.require is not None and not satisfies(principal, decision.require, now):
         raise Denied(_step_up(decision.require, decision), decision)
     if not decision.allow:
         raise _denied(decision)
