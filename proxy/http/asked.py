@@ -20,6 +20,7 @@ from proxy.http.h1 import METHODS
 from proxy.http.message import BodyKind, Framing, RequestHead, Target
 from proxy.http.target import parse_target
 
+ENDPOINTS: Final = b"/api/authz/"
 AUTH_REQUEST: Final = b"/api/authz/auth-request"
 FORWARD_AUTH: Final = b"/api/authz/forward-auth"
 EXT_AUTHZ: Final = b"/api/authz/ext-authz"
@@ -37,11 +38,13 @@ class Asked:
         head: with its own method and target, and the fields of the question, which are the client's and the gateway's.
         target: where it goes.
         scheme: `http` or `https`, which the client spoke to the gateway.
+        relays: the gateway passes every refusal on to its client; nginx passes 401 and 403, and not all of these.
     """
 
     head: RequestHead
     target: Target
     scheme: str
+    relays: bool
 
 
 def parse_question(head: RequestHead) -> Asked:
@@ -69,8 +72,14 @@ def parse_question(head: RequestHead) -> Asked:
         raise Refused(REQUEST_MALFORMED, "the method that is asked about must be a known one")
     if not target.startswith(b"/") or b"#" in target:
         raise Refused(REQUEST_MALFORMED, "the target that is asked about must be a path, and perhaps a query")
-    asked = RequestHead(method, target, head.version, head.headers)
-    return Asked(asked, parse_target(method, target, [host], head.version), scheme)
+    asked = RequestHead(method, target, head.version, head.headers, opens_websocket=_opens_websocket(head))
+    return Asked(asked, parse_target(method, target, [host], head.version), scheme, path != AUTH_REQUEST)
+
+
+def _opens_websocket(head: RequestHead) -> bool:
+    """Tell whether a client wants a WebSocket: `Upgrade` is of one hop, and seldom in the question."""
+    asks = head.values(b"sec-websocket-key") or head.values(b"upgrade")
+    return bool(asks) or b"websocket" in head.values(b"sec-fetch-mode")
 
 
 def _read_auth_request(head: RequestHead) -> tuple[bytes, str, bytes, bytes]:

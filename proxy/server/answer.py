@@ -66,8 +66,11 @@ def asks_for_keys(head: RequestHead, snapshot: Snapshot) -> bool:
 
 
 def is_visit(target: Target, listener: Listener, snapshot: Snapshot) -> bool:
-    """Tell whether a request is for the portal: there is one, and the listener serves people."""
-    return snapshot.portal is not None and listener.serves == "proxy" and snapshot.portal.owns(target)
+    """Tell whether a request is for the portal: there is one, and people reach it by the listener.
+
+    On one that serves authorization they come through their gateway; `server/authorization` lets nobody else pass.
+    """
+    return snapshot.portal is not None and listener.serves != "https_redirect" and snapshot.portal.owns(target)
 
 
 def is_own(target: Target, listener: Listener, snapshot: Snapshot) -> bool:

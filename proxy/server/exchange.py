@@ -30,8 +30,8 @@ from proxy.identity.principal import ANONYMOUS, Peer, Principal
 from proxy.policy.authorize import UNDECIDED
 from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
-from proxy.server.answer import asks_for_keys, explained, is_own, own_answer, redirected, write_answer
-from proxy.server.authorization import permitted, question
+from proxy.server.answer import explained, is_own, own_answer, redirected, write_answer
+from proxy.server.authorization import permitted, question, relayed
 from proxy.server.forward import Forwarding, edited
 from proxy.server.outcome import Outcome
 from proxy.server.repeat import Repeat
@@ -178,8 +178,9 @@ class Exchange:
     def _enter(self, head: RequestHead) -> Target:
         connection, limits = self.connection, self._snapshot.config.limits
         target = head.goes_to
-        if connection.listener.serves == "authorization" and not asks_for_keys(head, self._snapshot):
-            self._asked = question(head, connection.standing)
+        if connection.listener.serves == "authorization":
+            self._asked = question(head, connection.standing, self._snapshot)
+        if self._asked is not None:
             head, target = self._asked.head, self._asked.target
         elif target is None:
             target = parse_target(head.method, head.target, head.values(b"host"), head.version)
@@ -293,12 +294,11 @@ class Exchange:
             self._give_up(row)
             return
         outcome.closing = outcome.closing or row.closes
-        where = None if self._asked is not None else self._route
-        peer = self.connection.standing.peer if self._head is not None else None
-        asked = self._head, self._target, where, self._principal, peer, self._request_id, self._started
-        answer = refusal_of(refused, self._snapshot, *asked)
+        head = self._head if self._asked is None else self._asked.head
+        peer = self.connection.standing.peer if head is not None and self._asked is None else None
+        asked = head, self._target, self._route, self._principal, peer, self._request_id, self._started
         try:
-            await self._write(answer)
+            await self._write(relayed(self._asked, refusal_of(refused, self._snapshot, *asked)))
         except (StreamClosed, StreamTimeout):
             self._give_up(errors.CLIENT_GONE)
 

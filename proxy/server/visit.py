@@ -91,6 +91,8 @@ async def visit(
         return None
     await connection.become_task()
     peer = connection.standing.proven_peer(now)
+    if connection.listener.serves == "authorization":
+        peer = None  # the certificate is the gateway's
     body = await _read_form(connection, head, outcome, snapshot.config.limits)
     told = await portal.answer(PortalRequest(head.method, target, head.headers, body, source, peer, request_id, now))
     outcome.code, outcome.detail = told.code or None, told.detail or None

@@ -35,6 +35,24 @@ def test_each_gateway_asks_about_the_same_request_in_its_own_way(dialect: str) -
         b"/a/b?c=d",
     )
     assert asked.scheme == "https"
+    assert asked.relays is (dialect != "auth-request")
+    assert not asked.head.opens_websocket
+
+
+@pytest.mark.parametrize("dialect", QUESTIONS)
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        (b"upgrade", b"websocket"),
+        (b"sec-fetch-mode", b"websocket"),
+    ],
+)
+def test_a_websocket_is_known_by_what_reaches_the_question_of_its_handshake(
+    dialect: str, field: tuple[bytes, bytes]
+) -> None:
+    method, target, fields = QUESTIONS[dialect]
+    assert parse_question(head(method, target, [*fields, field], b"wiki.example.org")).head.opens_websocket
 
 
 def test_a_field_of_another_dialect_is_not_read() -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.gateway import Answer, Client, Gateway, Upstream, gateway, wait_for
+from tests.gateway import Answer, Client, Gateway, Upstream, gateway
+from tests.server import fronts
 from tests.world import World, config
 
-ROOT = Path(__file__).resolve().parents[2]
 LISTENERS = """\
   - name: authz
     address: "127.0.0.1:0"
@@ -140,69 +131,6 @@ def test_the_source_is_the_one_that_the_gateway_names(asked: Gateway) -> None:
 # --- real gateways, configured as the page says
 
 
-def blocks(language: str) -> list[str]:
-    """Return the fenced blocks of the page that are of a language."""
-    page = (ROOT / "docs/external-authorization.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-
-
-def find(command: str, *places: Path, how: str) -> str:
-    found = next((str(place) for place in places if place.exists()), None) or shutil.which(command)
-    if found is None:
-        reason = f"{command} is absent: {how}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[tuple[str, int]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: accepts(port), command[0])
-        yield "127.0.0.1", port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-NGINX = """\
-daemon off;
-master_process off;
-pid {place}/nginx.pid;
-error_log {place}/errors.log;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {place}/body;
-    proxy_temp_path {place}/proxy;
-    fastcgi_temp_path {place}/fastcgi;
-    uwsgi_temp_path {place}/uwsgi;
-    scgi_temp_path {place}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {locations}
-    }}
-}}
-"""
-
-
 @pytest.fixture(scope="module")
 def service() -> Iterator[Upstream]:
     upstream = Upstream()
@@ -212,59 +140,21 @@ def service() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def nginx(asked: Gateway, service: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    binary = find("nginx", Path("/usr/sbin/nginx"), how="install Debian's nginx")
-    place, port = tmp_path_factory.mktemp("nginx"), free_port()
-    (locations,) = blocks("nginx")
+    port = fronts.free_port()
+    locations = fronts.blocks("nginx")[0]
     locations = locations.replace("127.0.0.1:9191", f"127.0.0.1:{asked.address('authz')[1]}")
     locations = locations.replace("http://127.0.0.1:8080", service.url)
-    text = NGINX.format(place=place, port=port, locations=locations)
-    (place / "nginx.conf").write_text(text, encoding="utf-8")
-    with running([binary, "-p", str(place), "-c", str(place / "nginx.conf")], port) as address:
+    server = f"server {{ listen 127.0.0.1:{port}; {locations} }}"
+    with fronts.nginx(tmp_path_factory.mktemp("nginx"), port, server) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
 def envoy(asked: Gateway, service: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
-    binary = find("envoy", ROOT / ".tools/bench/bin/envoy", how="make bench-tools")
-    port = free_port()
-    file = tmp_path_factory.mktemp("envoy") / "envoy.json"
-    upstream = int(service.url.rpartition(":")[2])
-    file.write_text(json.dumps(envoy_configuration(port, asked.address("authz")[1], upstream)), encoding="utf-8")
-    with running([binary, "-c", str(file), "--concurrency", "1", "--disable-hot-restart"], port) as address:
+    port = fronts.free_port()
+    configuration = fronts.envoy_configuration(port, asked.address("authz")[1], service.port)
+    with fronts.envoy(tmp_path_factory.mktemp("envoy"), port, configuration) as address:
         yield address
-
-
-def envoy_configuration(port: int, authz: int, upstream: int) -> dict[str, object]:
-    def typed(name: str, kind: str, **value: object) -> dict[str, object]:
-        return {"name": name, "typed_config": {"@type": f"type.googleapis.com/envoy.extensions.{kind}", **value}}
-
-    def address(number: int) -> dict[str, object]:
-        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
-
-    def cluster(name: str, number: int) -> dict[str, object]:
-        endpoint = {"endpoint": {"address": address(number)}}
-        return {"name": name, "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}}
-
-    authorize = yaml.safe_load(next(block for block in blocks("yaml") if "ext_authz" in block))
-    hosts = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "service"}}]}
-    manager = typed(
-        "envoy.filters.network.http_connection_manager",
-        "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="edge",
-        use_remote_address=True,
-        normalize_path=True,
-        path_with_escaped_slashes_action="REJECT_REQUEST",
-        scheme_header_transformation={"scheme_to_overwrite": "https"},
-        route_config={"virtual_hosts": [hosts]},
-        http_filters=[authorize, typed("router", "filters.http.router.v3.Router")],
-    )
-    listener = {"name": "edge", "address": address(port), "filter_chains": [{"filters": [manager]}]}
-    return {
-        "static_resources": {
-            "listeners": [listener],
-            "clusters": [cluster("service", upstream), cluster("ztproxy", authz)],
-        }
-    }
 
 
 @pytest.mark.parametrize("name", ["nginx", "envoy"])
