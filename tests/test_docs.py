@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cli.demo_browser import VISITS
 from proxy.cli.demo_calls import CALLS
 from proxy.errors import TARGET_REFUSED, Refused
 from proxy.http.headers import clean_request
@@ -81,7 +82,7 @@ def test_the_readme_says_what_it_is_in_three_sentences_and_names_two_commands() 
     assert len(re.findall(r"[.](?:\s|$)", first)) == 3
     (commands,) = blocks(README.split("## One request's way")[0], "console")
     assert re.findall(r"^\$ (.+?)(?:  .*)?$", commands, re.MULTILINE) == ["make demo", "make test"]
-    assert f"{len(CALLS)} calls" in commands
+    assert f"{len(CALLS) + len(VISITS)} calls" in commands
 
 
 def free_port() -> int:

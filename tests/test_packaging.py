@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_default_policy_and_the_pages_and_no_tests(directory
     assert any(name.startswith("proxy/policy/shipped/") and name.endswith("authz.rego") for name in names)
     assert "proxy/portal/templates/frame.html" in names
     assert "proxy/portal/static/portal.css" in names
+    assert "proxy/cli/demo_templates/people.html" in names
     assert not [name for name in names if name.startswith(("tests", "bench")) or "__pycache__" in name]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

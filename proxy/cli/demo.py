@@ -12,9 +12,10 @@ def demo(
         bool, typer.Option("--once", help="Leave after the table; status 0 if every call went right.")
     ] = False,
 ) -> None:
-    """Run a real gateway with a sample service and an issuer on this machine alone, and make 18 calls to it.
+    """Run a real gateway with small applications and a provider on this machine alone, and make 20 calls to it.
 
-    Its table says what each should come to, and what the gateway decided and why. Exit status: 0 if all went right.
+    Its table says what each should come to, and what the gateway decided and why. Then it stays, for your browser and
+    your shell. Exit status: 0 if all went right.
 
     Example: ztproxy demo --once
     """

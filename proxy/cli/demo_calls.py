@@ -6,18 +6,21 @@ The client is a dozen lines of its own: a library would repair the path trick be
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 import ssl
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxy.cli.demo_services import Gateway, Record, SampleService
-from proxy.cli.demo_world import STOCK, WIKI, World
+from proxy.cli.demo_apps import SampleService
+from proxy.cli.demo_services import Gateway, Record
+from proxy.cli.demo_world import ADMIN, STOCK, WIKI, World
 
 _CALL_SECONDS = 10.0
+
+Told = Mapping[str, str]  # header fields of a request that reached the service, names in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ CALLS = (
     Call("ben, an expired token", WIKI, "/docs", 401, "token_invalid", bearer="ben-expired"),
     Call("ben, a token somebody else signed", WIKI, "/docs", 401, "token_invalid", bearer="ben-forged"),
     Call("cleo, without the group", WIKI, "/docs", 403, "policy_denied", bearer="cleo", shown=True),
-    Call("ana, on no known device", WIKI, "/admin", 403, "policy_denied", bearer="ana"),
-    Call("ana, on a known device", WIKI, "/admin", 200, svid="laptop", bearer="ana", subject="ana", shown=True),
+    Call("ana, on no known device", ADMIN, "/", 403, "policy_denied", bearer="ana"),
+    Call("ana, on a known device", ADMIN, "/", 200, svid="laptop", bearer="ana", subject="ana", shown=True),
     Call("anyone, a public page", WIKI, "/public", 200),
     Call("anyone, a path trick", WIKI, "/public/../admin", 400, "target_refused", shown=True),
     Call("ben, spoofing identity headers", WIKI, "/docs", 200, bearer="ben", headers=_SPOOF, subject="ben", shown=True),
@@ -96,49 +99,52 @@ class Outcome:
 
 async def make(call: Call, world: World, gateway: Gateway, service: SampleService) -> Outcome:
     """Make a call, read the gateway's records of it, and judge both. Raise GatewayFailed where no record comes."""
-    since, received = len(gateway.records), service.received
+    since = len(gateway.records)
+    service.told.clear()
     reply = await _send(call, world, gateway.port)
     kind = "tls" if reply.status is None else "access"
     record = await gateway.record(lambda record: record["type"] == kind, since=since)
-    decisions = [
-        known
-        for known in gateway.records[since:]
-        if known["type"] == "decision" and known["decision_id"] == record.get("decision_id")
-    ]
-    decision, reason = _explain(record, decisions[0] if decisions else None)
-    return Outcome(call, reply, decision, reason, tuple(problems(call, reply, record, service.received - received)))
+    return judge(call, reply, record, gateway.records[since:], service.told)
 
 
-def problems(call: Call, reply: Reply, record: Record, reached: int) -> list[str]:
-    """Return what is not as it should be.
+def judge(call: Call, reply: Reply, record: Record, records: Sequence[Record], told: Sequence[Told]) -> Outcome:
+    """Return what came of a call.
 
     Args:
-        call: what was to come of it.
-        reply: what the caller got.
+        call, reply: what was asked for, and what the caller got.
         record: the access record, or the tls record of a handshake that failed.
-        reached: how many requests reached the service meanwhile.
+        records: every record since then, of which one may be its decision.
+        told: the header fields of what reached the service meanwhile.
     """
+    decisions = [
+        known for known in records if known["type"] == "decision" and known["decision_id"] == record.get("decision_id")
+    ]
+    decision, reason = _explain(record, decisions[0] if decisions else None)
+    return Outcome(call, reply, decision, reason, tuple(problems(call, reply, record, told)))
+
+
+def problems(call: Call, reply: Reply, record: Record, told: Sequence[Told]) -> list[str]:
+    """Return what is not as it should be; the arguments are those of `judge`."""
     found = []
     if reply.status != call.status:
         found.append(f"status {name_of(reply.status)} instead of {name_of(call.status)}")
     if record.get("code") != call.code:
         found.append(f"code {record.get('code')} instead of {call.code}")
-    if reached != (call.status == 200):
-        found.append("the service was reached" if reached else "the service was not reached")
-    if call.status == reply.status == 200:
-        found += _misled(call, json.loads(reply.body)["headers"])
+    if len(told) != (call.status == 200):
+        found.append("the service was reached" if told else "the service was not reached")
+    if call.status == reply.status == 200 and told:
+        found += _misled(call, told[0])
     return found
 
 
-def _misled(call: Call, told: dict[str, str]) -> list[str]:
+def _misled(call: Call, told: Told) -> list[str]:
     found = []
     if told.get("x-ztproxy-subject") != call.subject:
         found.append(f"the service was told of {told.get('x-ztproxy-subject')} instead of {call.subject}")
     found += [
         f"the service got the caller's own {name}" for name, value in call.headers if told.get(name.lower()) == value
     ]
-    if "authorization" in told:
-        found.append("the service got the token")
+    found += [f"the service got the {name}" for name in ("authorization", "cookie") if name in told]
     return found
 
 

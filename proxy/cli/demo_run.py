@@ -6,20 +6,26 @@ The table of what came of it is what was asked for, on stdout; progress is for w
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from proxy.cli import demo_services
+from proxy.cli.demo_apps import SampleService, sample_service
+from proxy.cli.demo_browser import VISITS, browser
 from proxy.cli.demo_calls import CALLS, Outcome, curl, make, name_of
-from proxy.cli.demo_services import Gateway, GatewayFailed, Record, SampleService
-from proxy.cli.demo_world import World
+from proxy.cli.demo_provider import provider
+from proxy.cli.demo_services import Gateway, GatewayFailed, Record, free_port
+from proxy.cli.demo_world import ACCESS, APPLICATIONS, PEOPLE, World
+from proxy.identity.pem import load_certificates
 
 _WIDTH_OF_A_PIPE = 160
 
@@ -60,8 +66,10 @@ class Demo:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
         async with self._world() as (world, gateway, service):
-            self._say(f"making {len(CALLS)} calls")
+            self._say(f"making {len(CALLS) + len(VISITS)} calls")
             outcomes = [await make(call, world, gateway, service) for call in CALLS]
+            async with browser(world) as ben:
+                outcomes += [await ben.visit(call, world, gateway, service) for call in VISITS]
             self._out.print(table(outcomes))
             self._conclude(outcomes)
             if not once:
@@ -72,14 +80,11 @@ class Demo:
     @asynccontextmanager
     async def _world(self) -> AsyncIterator[tuple[World, Gateway, SampleService]]:
         with tempfile.TemporaryDirectory(prefix="ztproxy-demo-") as name:
-            world = World(Path(name))
+            world = World(Path(name), free_port())
             self._say("making three certificate authorities, a server certificate and seven SVIDs")
             world.write_certificates()
-            async with (
-                demo_services.sample_service() as (service, upstream),
-                demo_services.issuer(world.signing_key) as issuer,
-            ):
-                self._say(f"started a sample service ({upstream}) and an OIDC issuer ({issuer})")
+            async with sample_service(world) as (service, upstream), provider(world) as issuer:
+                self._say(f"started five small applications ({upstream}) and an OIDC provider ({issuer})")
                 world.write_tokens(issuer)
                 world.write_config(issuer, upstream)
                 gateway = await Gateway.start(world.config)
@@ -107,7 +112,22 @@ class Demo:
             if call.shown:
                 self._line(f"# {call.who}: {name_of(call.status)}\n{curl(call, world.directory, gateway.port)}")
         self._line(f"# what was counted\ncurl -sS http://{gateway.admin}/metrics")
+        self._invite_a_person(world)
         self._line("\nEach call shows here. Ctrl-C ends the demo and removes its files.\n")
+
+    def _invite_a_person(self, world: World) -> None:
+        key = load_certificates((world.directory / "edge.pem").read_bytes())[0].public_key()
+        pin = base64.b64encode(
+            hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+        )
+        trusting = f'--user-data-dir="$(mktemp -d)" --ignore-certificate-errors-spki-list={pin.decode()}'
+        hosts = " ".join([ACCESS, *APPLICATIONS])
+        people = ", ".join(f"{person.name} ({person.role.lower()})" for person in PEOPLE.values())
+        self._line(f"\nIn a browser, as one of three people, {people}:\n\n    {world.portal}\n")
+        self._line(f"It warns of each host's certificate, for its authority is new: {world.directory / 'ca.pem'}.")
+        self._line("Go on each time, or start a browser that trusts this one key (chrome and edge know how as well):\n")
+        self._line(f"    chromium {trusting} {world.portal}\n")
+        self._line(f"Where it does not find the names (Safari), /etc/hosts needs a line: 127.0.0.1 {hosts}")
 
     def _tell(self, record: Record) -> None:
         if record["type"] == "access":
@@ -149,3 +169,10 @@ def table(outcomes: Iterable[Outcome]) -> Table:
             style="bold red" if outcome.problems else "green" if status == 200 else None,
         )
     return table
+
+
+def _pin(world: World) -> str:
+    """Return the digest by which a browser knows the key of the gateway's certificate (RFC 7469 section 2.4)."""
+    certificate = load_certificates((world.directory / "edge.pem").read_bytes())[0]
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode("ascii")

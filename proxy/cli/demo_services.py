@@ -1,6 +1,6 @@
-"""What the demo runs: a sample service, an OIDC issuer, and the gateway itself as a process of its own.
+"""What the demo runs: servers of its own on loopback, and the gateway itself as a process.
 
-All of it is on loopback, on free ports. The gateway is known by its command line and its records alone, as an operator
+The gateway is known by its command line and its records alone, as an operator
 knows it.
 """
 
@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import jwt
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec
 
 import proxy
-from proxy.cli.demo_world import KEY_ID
 
 Record = dict[str, Any]
 
@@ -32,19 +30,6 @@ _RECORD_BYTES = 1024 * 1024
 
 class GatewayFailed(Exception):  # noqa: N818 - what happened, to be told to a person
     """The gateway did not start, or did not stay. The text is what it said on stderr."""
-
-
-class SampleService:
-    """An upstream that answers with what it got, and counts."""
-
-    def __init__(self) -> None:
-        self.received = 0
-
-    async def answer(self, request: web.Request) -> web.Response:
-        """Echo the request as JSON."""
-        self.received += 1
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        return web.json_response({"method": request.method, "path": request.raw_path, "headers": headers})
 
 
 class Gateway:
@@ -136,37 +121,8 @@ class Gateway:
 
 
 @asynccontextmanager
-async def sample_service() -> AsyncIterator[tuple[SampleService, str]]:
-    """Serve a sample service; yield it and its URL."""
-    service = SampleService()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", service.answer)
-    async with _served(app) as url:
-        yield service, url
-
-
-@asynccontextmanager
-async def issuer(key: ec.EllipticCurvePrivateKey) -> AsyncIterator[str]:
-    """Serve an OIDC issuer's discovery document and keys; yield its URL."""
-    jwk = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    keys = {"keys": [jwk | {"kid": KEY_ID, "alg": "ES256", "use": "sig"}]}
-
-    async def discovery(request: web.Request) -> web.Response:
-        url = f"http://{request.host}"
-        return web.json_response({"issuer": url, "jwks_uri": f"{url}/jwks.json"})
-
-    async def jwks(_: web.Request) -> web.Response:
-        return web.json_response(keys)
-
-    app = web.Application()
-    app.router.add_get("/.well-known/openid-configuration", discovery)
-    app.router.add_get("/jwks.json", jwks)
-    async with _served(app) as url:
-        yield url
-
-
-@asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[str]:
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """Serve an application on a free port of this machine; yield its URL."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -175,3 +131,10 @@ async def _served(app: web.Application) -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody has; the system gives it to nobody else for a while."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -17,24 +14,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from proxy.cli.demo_browser import VISITS
 from proxy.cli.demo_calls import CALLS, Call, Outcome, Reply, problems
 from proxy.cli.demo_run import Demo, table
 from proxy.cli.demo_services import Gateway, GatewayFailed
+from tests.cli.demo import Standing, start
 
-ROOT = Path(__file__).resolve().parents[2]
 STORIES = (
     "the right workload", "the wrong workload", "a foreign trust domain", "an expired SVID", "no certificate",
     "a good token", "another audience", "an expired token", "without the group", "on a known device", "a path trick",
-    "spoofing identity headers",
+    "spoofing identity headers", "who signs in with a browser", "in the same browser",
 )  # fmt: skip
-
-
-def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "proxy", "demo", *arguments],
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +39,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str, str, Path]
 def test_every_call_is_decided_as_it_should_be(once: tuple[int, str, str, Path]) -> None:
     status, out, err, _ = once
     assert status == 0, out + err
-    assert f"{len(CALLS)} of {len(CALLS)} calls were decided as they should be." in out
+    calls = len(CALLS) + len(VISITS)
+    assert f"{calls} of {calls} calls were decided as they should be." in out
 
 
 def test_the_table_tells_who_called_what_and_why_it_was_decided_so(once: tuple[int, str, str, Path]) -> None:
@@ -72,32 +63,11 @@ def test_nothing_is_left_behind(once: tuple[int, str, str, Path]) -> None:
     assert list(once[3].iterdir()) == []
 
 
-class Standing:
-    """A demo that stays up, read as far as its invitation."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.process = start(directory)
-        assert self.process.stdout is not None
-        self.lines: list[str] = []
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if line.startswith("Each call shows here"):
-                break
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        self.process.communicate(timeout=30)
-        return self.process.returncode
-
-
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     demo = Standing(tmp_path_factory.mktemp("standing"))
     yield demo
-    if demo.process.poll() is None:
-        demo.process.kill()
-        demo.process.communicate()
+    demo.kill()
 
 
 def test_the_lines_that_are_printed_work_as_pasted(standing: Standing, tmp_path: Path) -> None:
@@ -142,33 +112,36 @@ def test_ctrl_c_ends_the_gateway_and_removes_the_files(standing: Standing) -> No
 
 # What would make the demo fail.
 
-GOOD = Call("ben", "wiki.example.org", "/docs", 200, subject="ben", headers=(("X-Spoof", "1"),))
-TOLD: dict[str, Any] = {"x-ztproxy-subject": "ben"}
+GOOD = Call("ben", "wiki.localhost", "/docs", 200, subject="ben", headers=(("X-Spoof", "1"),))
+BEN = {"x-ztproxy-subject": "ben"}
+DENIED = {"code": "policy_denied"}
 
 
-def reply(status: int | None, **told: str) -> Reply:
-    return Reply(status, {}, json.dumps({"headers": TOLD | told}).encode(), 1.0)
+def reply(status: int | None) -> Reply:
+    return Reply(status, {}, b"", 1.0)
 
 
 @pytest.mark.parametrize(
-    ("call", "answer", "record", "reached", "found"),
+    ("call", "status", "record", "told", "found"),
     [
-        (GOOD, reply(200), {"code": None}, 1, []),
-        (GOOD, reply(403), {"code": "policy_denied"}, 0, ["status 403", "code policy_denied", "not reached"]),
-        (GOOD, reply(200, **{"x-ztproxy-subject": "ana"}), {"code": None}, 1, ["was told of ana"]),
-        (GOOD, reply(200, **{"x-spoof": "1"}), {"code": None}, 1, ["caller's own X-Spoof"]),
-        (GOOD, reply(200, authorization="Bearer t"), {"code": None}, 1, ["got the token"]),
-        (replace(GOOD, status=403, code="policy_denied"), reply(403), {"code": "policy_denied"}, 1, ["was reached"]),
-        (replace(GOOD, status=403, code="a"), reply(403), {"code": "b"}, 0, ["code b instead of a"]),
-        (replace(GOOD, status=None), reply(200), {"code": None}, 1, ["200 instead of no TLS", "was reached"]),
+        (GOOD, 200, {"code": None}, [BEN], []),
+        (GOOD, 403, DENIED, [], ["status 403", "code policy_denied", "not reached"]),
+        (GOOD, 200, {"code": None}, [{"x-ztproxy-subject": "ana"}], ["was told of ana"]),
+        (GOOD, 200, {"code": None}, [BEN | {"x-spoof": "1"}], ["caller's own X-Spoof"]),
+        (GOOD, 200, {"code": None}, [BEN | {"authorization": "Bearer t"}], ["got the authorization"]),
+        (GOOD, 200, {"code": None}, [BEN | {"cookie": "handle"}], ["got the cookie"]),
+        (GOOD, 200, {"code": None}, [BEN, BEN], ["was reached"]),
+        (replace(GOOD, status=403, code="policy_denied"), 403, DENIED, [BEN], ["was reached"]),
+        (replace(GOOD, status=403, code="a"), 403, {"code": "b"}, [], ["code b instead of a"]),
+        (replace(GOOD, status=None), 200, {"code": None}, [BEN], ["200 instead of no TLS", "was reached"]),
     ],
 )  # fmt: skip
 def test_a_call_that_goes_wrong_is_found(
-    call: Call, answer: Reply, record: dict[str, Any], reached: int, found: list[str]
+    call: Call, status: int, record: dict[str, Any], told: list[dict[str, str]], found: list[str]
 ) -> None:
-    told = problems(call, answer, record, reached)
-    assert len(told) == len(found)
-    assert all(part in "; ".join(told) for part in found)
+    said = problems(call, reply(status), record, told)
+    assert len(said) == len(found)
+    assert all(part in "; ".join(said) for part in found)
 
 
 def test_one_wrong_call_fails_the_demo_by_name() -> None:

@@ -11,6 +11,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from proxy.cli import app
+from proxy.cli.demo_browser import VISITS
 from proxy.cli.demo_calls import CALLS
 
 
@@ -35,7 +36,7 @@ def test_every_help_has_an_example_of_a_command_that_exists(words: tuple[str, ..
 
 
 def test_the_demo_says_how_many_calls_it_makes() -> None:
-    assert f"make {len(CALLS)} calls" in re.sub(r"\s+", " ", shown("demo", "--help"))
+    assert f"make {len(CALLS) + len(VISITS)} calls" in re.sub(r"\s+", " ", shown("demo", "--help"))
 
 
 def test_the_version_is_that_of_the_package() -> None:
