@@ -9,7 +9,7 @@
     opa · opa_api · bundles                  a server that evaluates, and what of its policy can be proven
     analysis · modules · syntax · calls · callgraph · modifiers · scope · safety · negation · patterns
     reads · determinism                      what is known of a policy before it is served
-    builtins · replacements · globs          which built-ins may be called, and those that are ours
+    builtins · globs                         which built-ins may be called, and those that are ours
     testing                                  `test_` rules under the engine that serves
 
 Only this room makes a `Permit`, and forwarding takes one: a request that nobody decided does not type-check.

@@ -138,12 +138,13 @@ def _constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON number")
 
 
-# YAML 1.1 and 1.2 disagree about these: `on`, `08:00`, `0777`, `1_000`, dates. OPA's reader and PyYAML do, too.
+# YAML 1.1 and 1.2 disagree about these: `on`, `08:00`, `0777`, `1_000`, `1e3`, dates. OPA's reader and PyYAML do, too.
 _AMBIGUOUS: Final = re.compile(
     r"(?i:yes|no|on|off)"
     r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
     r"|[-+]?0[0-9_]+|[-+]?0[xob][0-9a-fA-F_]+"
     r"|[-+]?[0-9][0-9_]*_[0-9_]*"
+    r"|[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+"
     r"|[-+]?\.(?i:inf|nan)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*"
 )
@@ -173,7 +174,8 @@ def _place(node: Any) -> str:
     return f"line {node.start_mark.line + 1} column {node.start_mark.column + 1}"
 
 
-def _read_yaml(text: str) -> object:
+def read_yaml(text: str) -> object:
+    """Return what YAML holds. Raise ValueError, also for what its versions read in different ways."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -184,4 +186,4 @@ def _read_yaml(text: str) -> object:
         raise ValueError("is no YAML") from None
 
 
-_READERS: Final[dict[str, Callable[[str], object]]] = {".json": _read_json, ".yaml": _read_yaml, ".yml": _read_yaml}
+_READERS: Final[dict[str, Callable[[str], object]]] = {".json": _read_json, ".yaml": read_yaml, ".yml": read_yaml}

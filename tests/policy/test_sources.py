@@ -107,7 +107,8 @@ def test_a_file_that_is_none_is_a_mistake(tmp_path: Path, files: dict[str, str |
 
 @pytest.mark.parametrize(
     "scalar",
-    ["yes", "No", "on", "OFF", "08:00", "18:30", "1:2:3.5", "0777", "0o7", "0x1f", "0b1", "1_000", "2024-01-02",
+    ["yes", "No", "on", "OFF", "08:00", "18:30", "1:2:3.5", "0777", "0o7", "0x1f", "0b1", "1_000", "1e3",
+      "-.5E+3", "2024-01-02",
      "2024-01-02T03:04:05Z", ".inf", "-.inf", ".NaN"],
 )  # fmt: skip
 def test_yaml_that_its_versions_read_differently_must_be_quoted(tmp_path: Path, scalar: str) -> None:

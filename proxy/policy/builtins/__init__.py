@@ -1,8 +1,9 @@
 """Which built-ins the embedded engine may be asked for, and why not the others: one table.
 
 A name stands in `AGREEING` when regorus and OPA 1.22 gave the same answers over some thousand generated calls and the
-edge cases of `tests/policy/test_builtins.py`, or when regorus fails where OPA does not, which is a refusal. Where they
-differ and policies need it, `REPLACED` has a Python function that does as OPA does (`replacements`, `globs`).
+edge cases of `tests/policy/builtins`, or when regorus fails where OPA does not, which is a refusal. Where they differ,
+or regorus has none, `REPLACED` has a Python function that does as OPA does or raises ValueError, which fails the
+evaluation. Each has a bound: what it makes of an input must not fill the memory, and its time must be short.
 All else is refused at load: a wrong answer is worse than none, and `engine: opa` has them all.
 """
 
@@ -11,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from proxy.policy import replacements as python
+from proxy.policy.builtins import (
+    digests,
+    documents,
+    encodings,
+    network,
+    numbers,
+    patches,
+    strings,
+    texts,
+    times,
+    units,
+    versions,
+)
 from proxy.policy.globs import glob_match
 from proxy.policy.patterns import check_regex, check_replacement
 
@@ -34,19 +47,62 @@ AGREEING: Final[dict[str, int]] = {
 }  # fmt: skip
 
 REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
-    "array.slice": (3, python.array_slice),
-    "base64.decode": (1, python.base64_decode),
-    "base64url.decode": (1, python.base64url_decode),
+    "array.flatten": (1, documents.array_flatten),
+    "array.slice": (3, documents.array_slice),
+    "base64.decode": (1, encodings.base64_decode),
+    "base64.is_valid": (1, encodings.base64_is_valid),
+    "base64url.decode": (1, encodings.base64url_decode),
+    "bits.and": (2, numbers.bits_and),
+    "bits.lsh": (2, numbers.bits_lsh),
+    "bits.negate": (1, numbers.bits_negate),
+    "bits.or": (2, numbers.bits_or),
+    "bits.rsh": (2, numbers.bits_rsh),
+    "bits.xor": (2, numbers.bits_xor),
+    "crypto.hmac.equal": (2, digests.hmac_equal),
+    **{name: (2, mac) for name, mac in digests.MACS.items()},
+    **{name: (1, digest) for name, digest in digests.DIGESTS.items()},
     "glob.match": (3, glob_match),
-    "indexof": (2, python.indexof),
-    "lower": (1, python.lower),
-    "net.cidr_contains": (2, python.cidr_contains),
-    "sprintf": (2, python.sprintf),
-    "strings.count": (2, python.strings_count),
-    "substring": (3, python.substring),
-    "time.parse_rfc3339_ns": (1, python.parse_rfc3339_ns),
-    "to_number": (1, python.to_number),
-    "upper": (1, python.upper),
+    "glob.quote_meta": (1, strings.quote_meta),
+    "graph.reachable_paths": (2, documents.reachable_paths),
+    "indexof": (2, strings.indexof),
+    "indexof_n": (2, strings.indexof_n),
+    "json.filter": (2, documents.json_filter),
+    "json.is_valid": (1, encodings.json_is_valid),
+    "json.marshal": (1, encodings.json_marshal),
+    "json.marshal_with_options": (2, encodings.json_marshal_with_options),
+    "json.patch": (2, patches.json_patch),
+    "json.remove": (2, documents.json_remove),
+    "lower": (1, strings.lower),
+    "net.cidr_contains": (2, network.cidr_contains),
+    "net.cidr_contains_matches": (2, network.cidr_contains_matches),
+    "net.cidr_expand": (1, network.cidr_expand),
+    "net.cidr_intersects": (2, network.cidr_intersects),
+    "net.cidr_merge": (1, network.cidr_merge),
+    "object.subset": (2, documents.object_subset),
+    "semver.compare": (2, versions.semver_compare),
+    "semver.is_valid": (1, versions.semver_is_valid),
+    "sprintf": (2, texts.sprintf),
+    "strings.count": (2, strings.strings_count),
+    "strings.render_template": (2, texts.render_template),
+    "strings.replace_n": (2, strings.replace_n),
+    "strings.split_n": (3, strings.split_n),
+    "substring": (3, strings.substring),
+    "time.add_date": (4, times.add_date),
+    "time.diff": (2, times.diff),
+    "time.format": (1, times.time_format),
+    "time.parse_ns": (2, times.parse_ns),
+    "time.parse_rfc3339_ns": (1, times.parse_rfc3339_ns),
+    "to_number": (1, numbers.to_number),
+    "units.parse": (1, units.parse),
+    "units.parse_bytes": (1, units.parse_bytes),
+    "upper": (1, strings.upper),
+    "urlquery.decode": (1, encodings.urlquery_decode),
+    "urlquery.decode_object": (1, encodings.urlquery_decode_object),
+    "urlquery.encode": (1, encodings.urlquery_encode),
+    "urlquery.encode_object": (1, encodings.urlquery_encode_object),
+    "uuid.parse": (1, versions.uuid_parse),
+    "yaml.is_valid": (1, encodings.yaml_is_valid),
+    "yaml.unmarshal": (1, encodings.yaml_unmarshal),
 }
 
 ARITY: Final[dict[str, int]] = AGREEING | {name: arity for name, (arity, _) in REPLACED.items()}
@@ -71,14 +127,8 @@ REASONS: Final[dict[str, str]] = {
     "print": "it is for tests, and what it prints may be secret",
     "rand.intn": "a decision must not be a matter of luck",
     "uuid.rfc4122": "a decision must not be a matter of luck",
-    "net.cidr_expand": "a short network is millions of addresses",
-    "bits.lsh": "a large shift fills the memory",
     "json.match_schema": "it answers in another form than OPA",
     "json.verify_schema": "it answers in another form than OPA",
-    "json.patch": "it is undefined where OPA fails",
-    "units.parse": "it is undefined where OPA fails",
-    "units.parse_bytes": "it is undefined where OPA fails",
-    "object.subset": "it answers where OPA fails, and panics on an empty array",
 }
 
 

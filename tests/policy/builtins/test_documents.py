@@ -1,0 +1,83 @@
+"""Paths into documents, what is a part of what, and ways through graphs."""
+
+from __future__ import annotations
+
+from tests.opa import OPAServer
+from tests.policy.builtins.judged import Cases, agrees
+from tests.policy.reference import FAILS
+
+CASES: Cases = [
+    ('array.flatten([1, [2, [3]], {"a": 1}, {4}])', [1, 2, [3], {"a": 1}, [4]]),
+    ("array.flatten({1})", FAILS),
+    ('object.subset({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 2}})', True),
+    ('object.subset({"a": [1, 2, 3]}, {"a": [2, 3]})', True),
+    ('object.subset({"a": [1, 2, 3]}, {"a": []})', True),
+    ('object.subset({"a": []}, {"a": []})', True),
+    ("object.subset([1, 2, 3], [2, 3])", True),
+    ("object.subset([1, 2, 3], [1, 3])", False),
+    ("object.subset([1, 2, 1, 3], [1, 3])", True),
+    ("object.subset([1, 2], [])", True),
+    ("object.subset([], [])", True),
+    ("object.subset([1], [1, 2])", False),
+    ("object.subset([1, 2, 3], {3, 1})", True),
+    ("object.subset([1, 1], {1, 2})", True),
+    ("object.subset([], set())", False),
+    ("object.subset([1], set())", True),
+    ("object.subset({1, 2}, {1})", True),
+    ("object.subset({1, 2}, set())", True),
+    ("object.subset({1}, {1, 2})", False),
+    ("object.subset({1}, [1])", FAILS),
+    ('object.subset({"a": true}, {"a": 1})', False),
+    ('object.subset({"a": {1, 2}}, {"a": {1}})', True),
+    ('object.subset({"a": 1}, {})', True),
+    ('object.subset("a", "a")', FAILS),
+    ("object.subset([[1, 2], 3], [[1, 2]])", True),
+    ('object.subset([{"a": 1}], [{"a": 1}])', True),
+    ('object.subset([{"a": 1, "b": 2}], [{"a": 1}])', False),
+    ('json.filter({"a": {"b": 1, "c": 2}}, ["a/b"])', {"a": {"b": 1}}),
+    ('json.filter({"a": {"b": 1, "c": 2}}, {"/a/b", "a/c"})', {"a": {"b": 1, "c": 2}}),
+    ('json.filter({"a": {"b": 1, "c": 2}}, ["a", "a/b"])', {"a": {"b": 1, "c": 2}}),
+    ('json.filter({"a": {"b": 1, "c": 2}}, ["a/b", "a"])', {"a": {"b": 1, "c": 2}}),
+    ('json.filter({"a": [1, {"x": 2, "y": 3}]}, ["a/1/x"])', {"a": [{"x": 2}]}),
+    ('json.filter({"a": [1, 2]}, [["a", 0]])', {"a": []}),
+    ('json.filter({"a": [1, 2]}, [["a", "0"]])', {"a": [1]}),
+    ('json.filter({"a": {"x", "y"}}, ["a/x"])', {"a": ["x"]}),
+    ('json.filter({"a": 5}, ["a/b/c"])', {"a": 5}),
+    ('json.filter({"a/b": 5, "c~d": 6}, ["a~1b", "c~0d"])', {"a/b": 5, "c~d": 6}),
+    ('json.filter({"a": 5}, [""])', {}),
+    ('json.filter({"": 5}, ["/"])', {"": 5}),
+    ('json.filter({"a": 5}, ["//a"])', {"a": 5}),
+    ('json.filter({"a": 5}, [])', {}),
+    ('json.filter([1], ["0"])', FAILS),
+    ('json.filter({"a": 5}, "a")', FAILS),
+    ('json.filter({"a": 5}, [1])', FAILS),
+    ('json.filter({"a": 5}, [[]])', {}),
+    ('json.remove({"a": {"b": 1, "c": 2}}, ["a/b"])', {"a": {"c": 2}}),
+    ('json.remove({"a": {"b": 1, "c": 2}}, ["a/b", "a"])', {}),
+    ('json.remove({"a": [1, {"x": 2, "y": 3}, 4]}, ["a/1/x", "a/0"])', {"a": [{"y": 3}, 4]}),
+    ('json.remove({"a": {"x", "y"}}, ["a/x"])', {"a": ["y"]}),
+    ('json.remove({"a": {"x", "y"}}, ["a/x/z"])', {"a": ["x", "y"]}),
+    ('json.remove({"a": 5}, ["a/b/c"])', {"a": 5}),
+    ('json.remove({"a": null}, ["a"])', {}),
+    ('json.remove({"a": null}, ["b"])', {"a": None}),
+    ('json.remove({"a": 5}, [""])', {"a": 5}),
+    ('json.remove({"a": [1, 2]}, [["a", 0]])', {"a": [1, 2]}),
+    ('json.remove([1], ["0"])', FAILS),
+    ('json.remove({"a": 1}, {"a"})', {}),
+    ('graph.reachable_paths({"a": ["b"], "b": ["c"], "c": ["a"]}, ["a"])', [["a", "b", "c"]]),
+    ('graph.reachable_paths({"a": ["a"]}, ["a"])', [["a", "a"]]),
+    (
+        'graph.reachable_paths({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, {"a"})',
+        [["a", "b", "d"], ["a", "c", "d"]],
+    ),
+    ('graph.reachable_paths({"a": []}, ["a", "x"])', [["a"]]),
+    ('graph.reachable_paths({"a": ["x"]}, ["a"])', [["a"]]),
+    ('graph.reachable_paths({"a": ["b", "a"], "b": ["a", "b"]}, ["a"])', [["a", "a"], ["a", "a", "b"], ["a", "b"]]),
+    ('graph.reachable_paths({"a": ["b", "b"], "b": []}, ["a"])', [["a", "b"]]),
+    ('graph.reachable_paths(1, ["a"])', FAILS),
+    ('graph.reachable_paths({}, "a")', FAILS),
+]
+
+
+def test_these_calls_have_the_values_that_opa_gives_them(opa: OPAServer) -> None:
+    agrees(opa, CASES)
