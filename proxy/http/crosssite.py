@@ -16,6 +16,11 @@ SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"QUERY", b"PROPFIND", b"S
 _OWN: Final = frozenset({b"same-origin", b"none"})
 
 
+def is_unsafe(head: RequestHead) -> bool:
+    """Tell whether a request may change something, or opens a WebSocket."""
+    return head.method not in SAFE or head.opens_websocket
+
+
 def require_same_site(head: RequestHead, origin: str, others: Collection[str]) -> None:
     """Refuse a request that rides on a session and may have been made by a page of another origin.
 
@@ -23,7 +28,7 @@ def require_same_site(head: RequestHead, origin: str, others: Collection[str]) -
     one that is allowed.
 
     Args:
-        head: the request, whose method is unsafe or which opens a WebSocket.
+        head: the request, which `is_unsafe`.
         origin: of the route, such as `https://wiki.example.org`.
         others: origins that may too.
 

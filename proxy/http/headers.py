@@ -92,6 +92,7 @@ PREFLIGHT = frozenset({
 })  # fmt: skip
 
 OUR_COOKIES = b"ztproxy"  # what our cookies are called begins with this, behind `__Host-` or `__Secure-`
+OUR_TOKENS = (b"ztst_", b"ztcl_")  # what our tokens begin with: those of services, and those of people's programs
 
 _FOLD = bytes(ord(c.lower()) if (c := chr(i)).isascii() and c.isalnum() else ord("-") for i in range(256))
 _FRAMING = {b"transferencoding": b"transfer-encoding", b"contentlength": b"content-length"}
@@ -188,13 +189,20 @@ def clean_head(head: RequestHead) -> Block:
     if block.passing is None:
         kept, block.forwarded = clean_request(head.headers)
         block.passing = [field for field in kept if field[0] != b"authorization"]
-        block.passes_authorization = len(block.passing) != len(kept)
+        credentials = [value for name, value in kept if name == b"authorization"]
+        block.passes_authorization = bool(credentials) and not any(map(is_our_token, credentials))
     return block
 
 
 def tokens(values: Iterable[bytes]) -> list[bytes]:
     """Return the lower-case elements of a list of tokens, such as Connection's (RFC 9110 section 5.6.1)."""
     return [token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip(b" \t")]
+
+
+def is_our_token(credential: bytes) -> bool:
+    """Return whether a credential is one that the proxy has given out; whatever a route says, no upstream gets it."""
+    scheme, _, token = credential.partition(b" ")
+    return scheme.lower() == b"bearer" and token.strip(b" \t").startswith(OUR_TOKENS)
 
 
 def is_our_cookie(cookie: bytes) -> bool:

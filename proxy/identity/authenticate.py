@@ -26,11 +26,12 @@ from proxy.identity.sessions.live import Sessions
 from proxy.identity.sessions.service import ISSUER as SERVICES
 from proxy.identity.sessions.service import is_service_token
 from proxy.identity.sessions.services import ServiceTokens
-from proxy.identity.sessions.session import Session, principal_of_session
+from proxy.identity.sessions.session import Session, host_of_program, is_program_token, principal_of_session
 from proxy.identity.token import InvalidToken, parse_token
 
 # RFC 9110 sections 5.6.2 and 11.2.
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+_BEARER = b"bearer "
 _TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -165,7 +166,9 @@ class Authenticator:
             head.proof.seen = self, route, None
             return self._recall_session(head, route, peer, now, target, source)
         verified = self._memory.recall(value, now)
-        if verified is None or (route.issuers is not None and verified.principal.issuer not in route.issuers):
+        if verified is None:
+            return self._recall_program(value, route, peer, now, target, source)
+        if route.issuers is not None and verified.principal.issuer not in route.issuers:
             return None
         head.proof.seen = self, route, verified
         return verified.principal
@@ -179,10 +182,47 @@ class Authenticator:
             session = self._sessions.recall(handle, _authority(target), now, device=device, source=source)
             if session is None:
                 return None
-            if _may_enter(session, route):
-                self._notice(session, now)
-                return principal_of_session(session)
+            if (principal := self._enter(session, route, now)) is not None:
+                return principal
         return ANONYMOUS if peer is None else principal_of(peer)
+
+    def _recall_program(
+        self, value: bytes, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str
+    ) -> Principal | None:
+        """Return whose session a program's token names, if memory can tell."""
+        token = value[len(_BEARER) :]
+        if self._sessions is None or not route.sign_in or not is_program_token(token):
+            return None
+        host, device = host_of_program(_authority(target)), "" if peer is None else peer.id
+        session = self._sessions.recall(token, host, now, device=device, source=source)
+        return None if session is None or value[: len(_BEARER)].lower() != _BEARER else self._enter(session, route, now)
+
+    async def _read_program(
+        self, token: bytes, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str
+    ) -> Principal:
+        if self._sessions is None or not route.sign_in:
+            raise InvalidToken("a token of the command line must be shown on a route that people sign in on")
+        host, device = host_of_program(_authority(target)), "" if peer is None else peer.id
+        session = await self._sessions.read(token, host, now, device=device, source=source)
+        if session is None:
+            raise InvalidToken("a token of the command line must be of this host, and its session must not have ended")
+        principal = self._enter(session, route, now)
+        if principal is None:
+            raise InvalidToken("issuer must be one of the route's")
+        return principal
+
+    def _enter(self, session: Session, route: Authenticate, now: float) -> Principal | None:
+        if not _may_enter(session, route):
+            return None
+        self._notice(session, now)
+        return principal_of_session(session)
+
+    def rides_on_cookie(self, head: RequestHead, route: Authenticate, principal: Principal) -> bool:
+        """Tell whether it is a cookie that makes the caller: then a page of another site may have made the request."""
+        if principal.method != "session":
+            return False
+        value = _field(head, route)
+        return value is None or value[: len(_BEARER)].lower() != _BEARER
 
     async def _read_session(
         self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
@@ -190,9 +230,8 @@ class Authenticator:
         if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
             device = "" if peer is None else peer.id
             session = await self._sessions.read(handle, _authority(target), now, device=device, source=source)
-            if session is not None and _may_enter(session, route):
-                self._notice(session, now)
-                return principal_of_session(session)
+            if session is not None and (principal := self._enter(session, route, now)) is not None:
+                return principal
         return ANONYMOUS if peer is None else principal_of(peer)
 
     async def authenticate(
@@ -218,6 +257,8 @@ class Authenticator:
                 return await self._read_session(head, route, peer, now, target, source)
             if self._services is not None and is_service_token(token):
                 return await self._service(token, route, now)
+            if is_program_token(token):
+                return await self._read_program(token, route, peer, now, target, source)
             verified = await self._verify(token, route, now)
         except InvalidToken as broken:
             raise Refused(TOKEN_INVALID, str(broken), headers=_INVALID) from None

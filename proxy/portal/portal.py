@@ -1,6 +1,6 @@
 """The portal: the paths under `/.ztproxy/`, which the proxy answers itself, and the way to sign in. Read this first.
 
-    on an application host   sign-in, handover; the other pages lead to the sign-in host
+    on an application host   sign-in, handover, command-line, token, revoke; the other pages lead to the sign-in host
     on the sign-in host      sign-in, callback/NAME, applications, who, sign-out, signed-out, backchannel-logout/NAME
     on both                  static/NAME
 
@@ -18,6 +18,7 @@ from proxy.identity.principal import Peer
 from proxy.identity.sessions.session import Session
 from proxy.policy.decision import StepUp
 from proxy.portal.backchannel import BackChannel
+from proxy.portal.commandline import DONE, CommandLine
 from proxy.portal.csrf import Forms
 from proxy.portal.entrance import Entrance
 from proxy.portal.flow import Flow
@@ -25,7 +26,7 @@ from proxy.portal.handover import HandOvers
 from proxy.portal.holder import Holder
 from proxy.portal.pages import App
 from proxy.portal.request import PREFIX, PortalRequest, Stopped, Told, redirect
-from proxy.portal.returning import is_portal
+from proxy.portal.returning import COMMAND_LINE, is_portal
 from proxy.portal.signout import FORM, SignOut
 from proxy.portal.site import Site
 
@@ -50,6 +51,7 @@ class Portal:
         self._entrance = Entrance(site, self._holder, handovers)
         self._sign_out = SignOut(site, self._holder, self._forms)
         self._backchannel = BackChannel(site)
+        self._command_line = CommandLine(site, self._holder, self._entrance)
 
     def owns(self, target: Target) -> bool:
         """Tell whether the portal answers a target, whatever the routes say: before routing, and without a policy."""
@@ -119,6 +121,11 @@ class Portal:
         return self._asset(request, page, rest)
 
     async def _answer_application_host(self, request: PortalRequest, name: str) -> Told:
+        page, _, rest = name.partition("/")
+        if page == COMMAND_LINE:
+            return await self._command_line.confirm(request)
+        if name in ("token", "revoke"):
+            return await self._command_line.answer(request, name)
         request.require_method(b"GET") if name in ("sign-in", "handover") else request.require_method(b"GET", b"HEAD")
         if name == "sign-in":
             return self._entrance.sign_in(request)
@@ -126,7 +133,8 @@ class Portal:
             return await self._entrance.arrive(request)
         if name in ("", "who", "sign-out", "signed-out"):
             return redirect(f"{self._site.origin}{PREFIX}{name}", request.request_id)
-        page, _, rest = name.partition("/")
+        if name == DONE:
+            return self._site.views.program_may(request)
         return self._asset(request, page, rest)
 
     async def _page(self, request: PortalRequest, name: str) -> Told:

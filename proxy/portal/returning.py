@@ -16,6 +16,7 @@ from proxy.http.target import parse_target
 from proxy.portal.request import PREFIX, Place, Places, Stopped
 
 HTTPS = 443
+COMMAND_LINE = "command-line"  # the page of an application host on which a person lets a program act for them
 _FOLDER = PREFIX.strip("/")
 _LONGEST_PATH = 1920  # with its query: the sealed state must fit into one cookie of 4096 bytes
 _LONGEST_TEXT = 8192
@@ -77,10 +78,15 @@ class Returns:
         """Return the route that a person may return to, or None: not one of ours, or nobody signs in there.
 
         The portal's own pages of an application host are no return address: the way to sign in would lead into itself.
+        The one that asks for a program is, and stands for the route of the path behind it.
         """
-        if (target.port or HTTPS) != self._port or is_portal(target):
+        if (target.port or HTTPS) != self._port:
             return None
-        return self._places(target.host, target.segments)
+        if not is_portal(target):
+            return self._places(target.host, target.segments)
+        if target.segments[1] != COMMAND_LINE:
+            return None
+        return self._places(target.host, target.segments[2:] or ("",))
 
     def is_sign_in(self, target: Target) -> bool:
         """Tell whether a target is on the sign-in host."""

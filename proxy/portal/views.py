@@ -13,6 +13,7 @@ from proxy.http.respond import Answer, refusal
 from proxy.identity.sessions.session import Session
 from proxy.portal.pages import App, Pages, Visit, visit_of
 from proxy.portal.request import PortalRequest, Stopped, Told, read_parameters
+from proxy.portal.returning import authority_of
 
 Link = tuple[str, str]  # what it is called, and where it leads
 
@@ -48,6 +49,16 @@ class Views:
     def signed_out(self, request: PortalRequest, provider: Link | None) -> Told:
         """Say that the session has ended."""
         return _told(self._pages.signed_out(_visit(request), provider))
+
+    def program(self, request: PortalRequest, session: Session, application: str, token: str, listens: str) -> Told:
+        """Ask somebody whether a program on their computer may act for them."""
+        place = authority_of(request.target.host, request.target.port)
+        values = {"application": application, "place": place, "listens": listens}
+        return _told(self._pages.program(_visit(request), session, token, **values))
+
+    def program_may(self, request: PortalRequest) -> Told:
+        """Send somebody back to the program that they have let act for them."""
+        return _told(self._pages.program_may(_visit(request)))
 
     def stopped(self, refused: Refused, request: PortalRequest) -> Told:
         """Tell whoever asked why this did not go on."""

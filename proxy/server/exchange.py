@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.errors import Refused
 from proxy.http.asked import Asked
-from proxy.http.crosssite import SAFE, require_same_site
+from proxy.http.crosssite import is_unsafe, require_same_site
 from proxy.http.h1 import encode_fields
 from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import BodyKind, Headers, RequestHead, Target
@@ -140,7 +140,7 @@ class Exchange:
             who = head, rules, peer, self._started, target, self._source
             principal = await snapshot.authenticator.authenticate(*who)
         self._principal = principal
-        if principal.method == "session" and (head.method not in SAFE or head.opens_websocket):
+        if is_unsafe(head) and snapshot.authenticator.rides_on_cookie(head, rules, principal):
             require_same_site(head, f"https://{target.authority}", route.config.origins)
         if repeat is not None and repeat.principal is principal:
             self._repeat = repeat

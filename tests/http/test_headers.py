@@ -15,12 +15,13 @@ from proxy.http.headers import (
     OVERRIDES,
     SPELLED,
     Learned,
+    clean_head,
     clean_request,
     clean_response,
     clean_trailers,
     fold,
 )
-from proxy.http.message import Headers
+from proxy.http.message import Headers, RequestHead
 
 OURS = [
     b"x-ztproxy-subject",
@@ -124,6 +125,22 @@ def test_our_cookies_stay_here(value: bytes, left: bytes) -> None:
 
 def test_a_cookie_field_of_our_cookies_alone_is_dropped() -> None:
     assert clean_request([(b"cookie", b"__Host-ztproxy=x")])[0] == []
+
+
+@pytest.mark.parametrize(
+    ("credential", "passes"),
+    [
+        (b"Basic YTpi", True),
+        (b"Bearer of-the-application", True),
+        (b"Bearer ztcl_" + b"a" * 43, False),
+        (b"bearer  ztcl_" + b"a" * 43, False),
+        (b"BEARER ztst_" + b"a" * 43, False),
+        (b"Basic ztcl_", True),
+    ],
+)
+def test_a_token_of_ours_stays_here_whatever_a_route_passes(credential: bytes, passes: bool) -> None:
+    block = clean_head(RequestHead(b"GET", b"/", (1, 1), [(b"authorization", credential), (b"x-a", b"1")]))
+    assert (block.passing, block.passes_authorization) == ([(b"x-a", b"1")], passes)
 
 
 def test_an_upstream_cannot_set_our_cookies() -> None:

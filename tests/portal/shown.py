@@ -65,6 +65,10 @@ def every_page(visit: Visit) -> dict[str, Answer]:
         "expired": shown.wrong(visit, Refused(errors.SIGN_IN_EXPIRED), again="https://wiki.example.org/"),
         "wrong": shown.wrong(visit, Refused(errors.INTERNAL_ERROR)),
         "wrong with a sentence": shown.wrong(visit, Refused(errors.METHOD_REFUSED)),
+        "program": shown.program(
+            visit, SESSION, "the-token", application="Wiki", place="wiki.example.org", listens="http://127.0.0.1:4711"
+        ),
+        "program may": shown.program_may(visit),
         "signed out": shown.signed_out(visit),
         "signed out with a provider": shown.signed_out(visit, ("Example Corp", "https://idp.example.org/end")),
     }

@@ -7,6 +7,7 @@ text.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, Final
 from proxy.identity.principal import Principal
 
 _HANDLE_BYTES: Final = 32
+_PROGRAM: Final = re.compile(rb"ztcl_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class HandleRecord:
     Args:
         digest: SHA-256 of the handle.
         session_id: the session that it names.
-        host: authority at which alone it is good: lower case, without a default port.
+        host: authority at which alone it is good: lower case, without a default port; `host_of_program` for a program.
         created_at: POSIX seconds.
         device: id of the peer that it was given to, or empty.
     """
@@ -95,6 +97,21 @@ def new_session_id() -> str:
 def new_handle() -> bytes:
     """Return a handle: 256 random bits, base64url without padding, 43 characters."""
     return secrets.token_urlsafe(_HANDLE_BYTES).encode("ascii")
+
+
+def new_program_token() -> bytes:
+    """Return a handle that a program on a person's computer shows as a bearer token: `ztcl_` and 43 characters."""
+    return b"ztcl_" + new_handle()
+
+
+def is_program_token(text: bytes) -> bool:
+    """Tell whether a credential has the shape of a program's token; the store is asked about no other."""
+    return _PROGRAM.fullmatch(text) is not None
+
+
+def host_of_program(authority: str) -> str:
+    """Return the `host` of a program's token. It is no authority, so that no cookie is ever good for it."""
+    return f"{authority} (command line)"
 
 
 def digest_of(handle: bytes) -> bytes:
