@@ -298,7 +298,9 @@ def _binary(der: bytes) -> bytes:
 
 
 def _xfcc(certificate: Certificate) -> bytes:
-    pairs = [f"Hash={certificate.sha256}", f"Subject={_quoted(certificate.subject)}", f"URI={_value(certificate.uri)}"]
+    pairs = [f"Hash={certificate.sha256}", f"Subject={_quoted(certificate.subject)}"]
+    if certificate.uri:  # a device's certificate seldom has one
+        pairs.append(f"URI={_value(certificate.uri)}")
     pairs += [f"DNS={_value(name)}" for name in certificate.dns]
     return ";".join(pairs).encode("ascii")
 

@@ -311,6 +311,11 @@ def test_a_name_with_syntax_in_it_is_quoted() -> None:
     assert value.endswith(b';DNS="a,By=b";DNS="c=d";DNS=""')
 
 
+def test_a_certificate_without_a_uri_has_none_in_xfcc() -> None:
+    ((_, value),) = client_certificate_fields("xfcc", [], Facts(uri="", dns=("a.example",)))
+    assert value == b"Hash=" + b"ab" * 32 + b';Subject="CN=runner,O=Example";DNS=a.example'
+
+
 def test_elements_of_a_trusted_proxy_stand_before_ours() -> None:
     forwarded = [(b"x-forwarded-client-cert", b"Hash=1"), (b"x-forwarded-client-cert", b"Hash=2")]
     ((_, value),) = client_certificate_fields("xfcc", forwarded, Facts())

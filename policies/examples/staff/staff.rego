@@ -1,5 +1,5 @@
 # Staff: employees work with it, contractors in working hours alone; who changes something has signed in within the last
-# quarter of an hour, and what is below /admin opens on a computer of the company only.
+# quarter of an hour, and what is below /admin opens on a computer of the company only, to whoever signed in with a key.
 #
 #     policy: {path: policies/examples/staff, decision: examples/staff/decision}
 package examples.staff
@@ -13,6 +13,15 @@ decision := {
 } if {
 	count(refusing) > 0
 } else := {
+	"allow": false,
+	"reasons": ["weak-sign-in"],
+	"public_reason": sentences["weak-sign-in"],
+	# Whoever has a key can still come in: the browser is sent to the provider, which is asked for one of these.
+	"require": {"acr": ["phr", "phrh"]},
+} if {
+	is_administration
+	not is_strong
+} else := {
 	"allow": true,
 	"reasons": ["writes"],
 	# Compared with the clock on each request, so that the decision itself can be remembered.
@@ -25,6 +34,7 @@ sentences := {
 	"not-staff": "This is for employees and contractors.",
 	"outside-hours": "Contractors come in from Monday to Friday, 8 to 18 o'clock.",
 	"not-on-a-managed-device": "Administration takes a computer that the company manages.",
+	"weak-sign-in": "Administration takes a sign-in with a security key or a passkey.",
 }
 
 reading := {"GET", "HEAD", "OPTIONS"}
@@ -42,8 +52,18 @@ refusing contains "outside-hours" if {
 }
 
 refusing contains "not-on-a-managed-device" if {
-	input.request.path_segments[0] == "admin"
+	is_administration
 	not is_managed
+}
+
+is_administration if input.request.path_segments[0] == "admin"
+
+# Some providers tell the class of a sign-in, which can be asked for (OpenID Connect EAP ACR Values), others the methods.
+is_strong if input.principal.authentication.acr in {"phr", "phrh"}
+
+is_strong if {
+	some method in input.principal.authentication.amr
+	method in {"hwk", "swk"}
 }
 
 is_member(group) if {

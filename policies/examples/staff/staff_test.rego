@@ -10,11 +10,15 @@ evening := 1732554000000000000
 
 sunday := 1732446000000000000
 
+password := {"method": "session", "amr": ["pwd"], "acr": ""}
+
+with_key := {"principal": {"authentication": {"amr": ["hwk", "pin"]}}}
+
 laptop := {"kind": "device", "id": "mdm:C02XL0GTJGH5", "trust_domain": "", "path": ""}
 
 ask(groups, changes) := answer if {
 	asked := {
-		"principal": {"kind": "user", "issuer": "corp", "id": "ana", "groups": groups},
+		"principal": {"kind": "user", "issuer": "corp", "id": "ana", "groups": groups, "authentication": password},
 		"peer": null,
 		"request": {"method": "GET", "path_segments": ["wiki"]},
 		"time": {"minute_ns": monday},
@@ -66,7 +70,7 @@ test_contractors_come_in_working_hours if {
 test_a_contractor_who_is_employed_comes_at_any_hour if ask(["contractors", "employees"], at(sunday)).allow
 
 test_administration_takes_a_managed_device if {
-	admin := to("GET", ["admin", "users"])
+	admin := object.union(to("GET", ["admin", "users"]), with_key)
 	ask(["employees"], object.union(admin, {"peer": laptop})).allow
 	ask(["employees"], admin).reasons == ["not-on-a-managed-device"]
 	every peer in [
@@ -79,9 +83,31 @@ test_administration_takes_a_managed_device if {
 }
 
 test_administration_that_changes_takes_both if {
-	decision := ask(["employees"], object.union(to("POST", ["admin"]), {"peer": laptop}))
+	decision := ask(["employees"], object.union_n([to("POST", ["admin"]), with_key, {"peer": laptop}]))
 	decision.allow
 	decision.require == {"max_age": 900}
+}
+
+test_administration_takes_a_strong_sign_in if {
+	admin := object.union(to("GET", ["admin"]), {"peer": laptop})
+	every authentication in [{"amr": ["swk"]}, {"acr": "phr"}, {"acr": "phrh", "amr": []}] {
+		ask(["employees"], object.union(admin, {"principal": {"authentication": authentication}})).allow
+	}
+	every authentication in [{}, {"amr": ["otp", "mfa"]}, {"acr": "PHR"}] {
+		decision := ask(["employees"], object.union(admin, {"principal": {"authentication": authentication}}))
+		not decision.allow
+		decision.reasons == ["weak-sign-in"]
+		decision.require == {"acr": ["phr", "phrh"]}
+	}
+}
+
+test_a_strong_sign_in_is_not_asked_for_where_nothing_could_help if {
+	at_night := ask(["contractors"], object.union_n([to("GET", ["admin"]), at(sunday), {"peer": laptop}]))
+	elsewhere := ask(["employees"], to("GET", ["admin"]))
+	every decision in [at_night, elsewhere] {
+		not decision.allow
+		not decision.require
+	}
 }
 
 test_every_reason_is_told if {
