@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from proxy.cli import policy_eval
+
 if TYPE_CHECKING:
     from proxy.policy.testing import Result
 
@@ -30,10 +32,13 @@ class Format(StrEnum):
 
 @app.callback()
 def policy() -> None:
-    """Test policies, and write what an OPA server needs.
+    """Ask and test policies, and write what an OPA server needs.
 
     Example: ztproxy policy test policies/
     """
+
+
+app.command("eval")(policy_eval.evaluate)
 
 
 @app.command("test")
