@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from proxy.cli import policy_eval
+from proxy.cli import policy_eval, policy_input, policy_schema
 
 if TYPE_CHECKING:
     from proxy.policy.testing import Result
@@ -39,6 +39,8 @@ def policy() -> None:
 
 
 app.command("eval")(policy_eval.evaluate)
+app.command("input")(policy_input.show)
+app.command("schema")(policy_schema.show)
 
 
 @app.command("test")
