@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.config.address import parse_url
+from proxy.config.assertion import issuer_mistakes
 from proxy.config.listening import asks_for_certificates, listening_mistakes
 from proxy.config.mistake import Location, Mistake
 from proxy.config.routing import routing_mistakes
@@ -46,6 +47,9 @@ def _identity(config: Config) -> Iterator[Mistake]:
             rule = f"must have its trust bundle in identity.trust_bundles: {asking[0]} asks for client certificates"
             yield Mistake(("trust_domain",), rule)
     yield from _client_certificates(config)
+    asked_for = any(asks_for_certificates(listener) for listener in config.listeners)
+    for name, issuer in config.identity.issuers.items():
+        yield from issuer_mistakes(issuer, ("identity", "issuers", name), asked_for)
 
 
 def _client_certificates(config: Config) -> Iterator[Mistake]:

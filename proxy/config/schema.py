@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from proxy.config.assertion import Assertion, HeaderSet
+from proxy.config.assertion import Assertion, HeaderSet, asserting_issuer
 from proxy.config.authorities import DeviceAuthority, NamedBundle
 from proxy.config.limits import Limits, Workers
 from proxy.config.login import Login
@@ -145,9 +145,15 @@ class Claims(Section):
 
 
 class Issuer(Section):
-    """An OIDC issuer. Its keys come by discovery from `issuer`, from `jwks_url`, or from `jwks_file`."""
+    """Who vouches for users: an OIDC issuer, or with `kind: assertion` another gateway that signs assertions.
 
-    issuer: Text
+    Keys come from `jwks_file`, from `jwks_url`, or, of an OIDC issuer, by discovery from `issuer`.
+    """
+
+    kind: Literal["oidc", "assertion"] = "oidc"
+    issuer: Text | None = None
+    from_: Annotated[Annotated[tuple[WorkloadPattern, ...], NonEmpty] | None, Field(alias="from")] = None
+    idp: Name | None = None
     jwks_url: Text | None = None
     jwks_file: FilePath | None = None
     ca: FilePath | None = None
@@ -157,6 +163,13 @@ class Issuer(Section):
     login: Login | None = None
     keys_stale_limit: Wait = 24 * 3600.0
     keys_refresh: Wait = 300.0
+
+    @property
+    def url(self) -> str:
+        """What tokens have as `iss`; a gateway's is its trust domain's, which its SPIFFE ID tells. Empty: unknown."""
+        if self.issuer is not None or self.kind == "oidc" or not self.from_:
+            return self.issuer or ""
+        return asserting_issuer(self.from_[0])
 
 
 class Identity(Section):

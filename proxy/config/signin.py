@@ -37,7 +37,7 @@ def sign_in_mistakes(config: Config) -> Iterator[Mistake]:
         place: Location = ("identity", "issuers", name)
         if issuer.login is not None:
             yield from login_mistakes(issuer.login, (*place, "login"))
-        elif issuer.bearer is None:
+        elif issuer.bearer is None and issuer.kind == "oidc":
             yield Mistake(place, "must have bearer, for its access tokens, login, where people sign in, or both")
         if issuer.login is not None and issuer.bearer is not None and issuer.login.client_id in issuer.bearer.audiences:
             rule = "is the login's client_id too, as in ID tokens: of these only access tokens count that say at+jwt"

@@ -187,6 +187,7 @@ def _known(principal: Principal, device: str) -> dict[str, Any]:
     return {
         "email": principal.email,
         "sid": principal.session,
+        "auth_time": int(sign_in.at or 0),
         "amr": list(sign_in.amr),
         "acr": sign_in.acr,
         "device": device,

@@ -1,15 +1,13 @@
-"""Which user a request's bearer token (RFC 6750) or session makes its caller, and the memory of verified tokens.
+"""Which user a request's bearer token (RFC 6750), assertion or session makes its caller.
 
-A token goes before a session, which is not looked at then. It reads the fields of a parsed head, and knows no socket,
-policy or response. Every way to be refused raises a row of the catalogue; the detail names the rule and holds nothing
-of the token.
+A token goes before an assertion, and both before a session, which is not looked at then. It reads the fields of a
+parsed head, and knows no socket, policy or response. Every way to be refused raises a row of the catalogue; the detail
+names the rule and holds nothing of the token.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from hashlib import sha256
 from typing import cast
 
 from proxy.config.limits import Limits
@@ -19,8 +17,6 @@ from proxy.http.cookies import handle_of
 from proxy.http.message import RequestHead, Target
 from proxy.identity.claims import read_principal
 from proxy.identity.issuers import Issuers
-from proxy.identity.jwks import Key
-from proxy.identity.keys import KeySource
 from proxy.identity.principal import ANONYMOUS, Peer, Principal, principal_of
 from proxy.identity.sessions.live import Sessions
 from proxy.identity.sessions.service import ISSUER as SERVICES
@@ -28,6 +24,8 @@ from proxy.identity.sessions.service import is_service_token
 from proxy.identity.sessions.services import ServiceTokens
 from proxy.identity.sessions.session import Session, host_of_program, is_program_token, principal_of_session
 from proxy.identity.token import InvalidToken, parse_token
+from proxy.identity.verified import Memory, Verified
+from proxy.identity.vouching import Vouching
 
 # RFC 9110 sections 5.6.2 and 11.2.
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
@@ -49,75 +47,6 @@ def challenge(row: Row) -> tuple[tuple[bytes, bytes], ...]:
 
 
 _INVALID = challenge(TOKEN_INVALID)
-
-
-# Tokens are remembered as long as their text is this long on average: what is remembered of one is four times its text,
-# so ten thousand take 80 MB at most, and those of a usual size 20 MB.
-_REMEMBERED_BYTES = 2048
-
-
-class _Verified:
-    """A token that was verified, and what that rests on."""
-
-    __slots__ = ("expires", "key", "keys", "principal", "size", "source")
-
-    def __init__(self, principal: Principal, expires: float, size: int, source: KeySource, key: Key) -> None:
-        self.principal = principal
-        self.expires = expires
-        self.size = size
-        self.source = source
-        self.key = key
-        self.keys = source.keys
-
-    def holds(self, now: float) -> bool:
-        """Whether it has not expired, its issuer's keys are fresh, and its key has not been withdrawn."""
-        source = self.source
-        if now >= self.expires or not source.usable:
-            return False
-        if self.keys is not source.keys:
-            if source.keys is None or self.key not in source.keys:
-                return False
-            self.keys = source.keys
-        return True
-
-
-class _Memory:
-    """Verified tokens by the digest of their credential: the least recently used goes first.
-
-    A digest, for a dump of memory must not hold credentials. SHA-256 is the quickest where processors have it built in.
-    """
-
-    __slots__ = ("_bytes", "_capacity", "_verified")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._bytes = 0
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._verified)
-
-    def recall(self, credential: bytes, now: float) -> _Verified | None:
-        """Return what was verified, if it still holds."""
-        digest = sha256(credential).digest()
-        verified = self._verified.get(digest)
-        if verified is None:
-            return None
-        if not verified.holds(now):
-            self._bytes -= self._verified.pop(digest).size
-            return None
-        self._verified.move_to_end(digest)
-        return verified
-
-    def remember(self, credential: bytes, verified: _Verified) -> None:
-        """Keep what was verified, and forget what there is no room for."""
-        digest = sha256(credential).digest()
-        if (before := self._verified.pop(digest, None)) is not None:
-            self._bytes -= before.size
-        self._verified[digest] = verified
-        self._bytes += verified.size
-        while len(self._verified) > self._capacity or self._bytes > self._capacity * _REMEMBERED_BYTES:
-            self._bytes -= self._verified.popitem(last=False)[1].size
 
 
 class Authenticator:
@@ -143,7 +72,8 @@ class Authenticator:
         self._services = services
         self._notice = notice
         self._token_bytes = limits.token_bytes
-        self._memory = _Memory(limits.token_cache)
+        self._memory = Memory(limits.token_cache)
+        self._vouching = Vouching(issuers.gateways, limits) if issuers.gateways else None
 
     def recall(
         self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
@@ -157,7 +87,7 @@ class Authenticator:
         """
         seen = head.proof.seen
         if seen is not None and seen[0] is self and seen[1] is route:
-            verified = cast("_Verified | None", seen[2])
+            verified = cast("Verified | None", seen[2])
             if verified is None:
                 return self._recall_session(head, route, peer, now, target, source)
             return verified.principal if verified.holds(now) else None
@@ -177,6 +107,8 @@ class Authenticator:
         self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal | None:
         """Return whoever the session makes the caller, or the peer where there is none; None: the store must tell."""
+        if self._vouching is not None and (text := self._vouching.shown(head, route, peer)) is not None:
+            return self._vouching.recall(text, route, peer, now, target)
         if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
             device = "" if peer is None else peer.id
             session = self._sessions.recall(handle, _authority(target), now, device=device, source=source)
@@ -227,6 +159,8 @@ class Authenticator:
     async def _read_session(
         self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal:
+        if self._vouching is not None and (text := self._vouching.shown(head, route, peer)) is not None:
+            return await self._vouching.read(text, route, peer, now, target)
         if self._sessions is not None and route.sign_in and (handle := handle_of(head.headers)) is not None:
             device = "" if peer is None else peer.id
             session = await self._sessions.read(handle, _authority(target), now, device=device, source=source)
@@ -237,7 +171,7 @@ class Authenticator:
     async def authenticate(
         self, head: RequestHead, route: Authenticate, peer: Peer | None, now: float, target: Target, source: str = ""
     ) -> Principal:
-        """Return the caller: the token's user, else the session's, else the workload, else nobody.
+        """Return the caller: the user of token, assertion or session, in this order, else the workload, else nobody.
 
         Args:
             head: the request's head.
@@ -275,7 +209,7 @@ class Authenticator:
             raise InvalidToken("service token must be one that was made here and has neither expired nor been revoked")
         return principal
 
-    async def _verify(self, text: bytes, route: Authenticate, now: float) -> _Verified:
+    async def _verify(self, text: bytes, route: Authenticate, now: float) -> Verified:
         """Return what a token proves. What costs little is looked at first: a flood of bad tokens must stay cheap."""
         if len(text) > self._token_bytes:
             raise InvalidToken(f"token must have at most {self._token_bytes} bytes")
@@ -288,7 +222,7 @@ class Authenticator:
         principal = read_principal(token.claims, rules, now, token.kind)
         key = await source.find(token)
         key.verify(token)
-        return _Verified(principal, principal.expires_at - rules.skew, len(text), source, key)
+        return Verified(principal, principal.expires_at - rules.skew, len(text), source, key)
 
 
 def _may_enter(session: Session, route: Authenticate) -> bool:

@@ -61,9 +61,7 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float, kind: 
     Raises:
         InvalidToken: the token is not for us, not now, or no access token.
     """
-    for claim, rule in _REFUSED.items():
-        if claim in claims:
-            raise InvalidToken(rule)
+    refuse_other_kinds(claims)
     ours = require_ours(claims, rules, now)
     _refuse_id_token(ours.audience, rules, kind)
     signed_in = past_of(claims, "auth_time", rules, now)
@@ -82,6 +80,13 @@ def read_principal(claims: dict[str, Any], rules: TokenRules, now: float, kind: 
         authenticated_at=ours.issued if signed_in is None else signed_in,
         expires_at=ours.expires + rules.skew,
     )
+
+
+def refuse_other_kinds(claims: dict[str, Any]) -> None:
+    """Raise InvalidToken for a token that has a claim which only those of another kind have."""
+    for claim, rule in _REFUSED.items():
+        if claim in claims:
+            raise InvalidToken(rule)
 
 
 def _refuse_id_token(audience: list[str], rules: TokenRules, kind: str) -> None:

@@ -13,9 +13,11 @@ from proxy.config.limits import Limits
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Bearer, Identity, Issuer
 from proxy.identity.claims import TokenRules
+from proxy.identity.gateways import ALGORITHM, SKEW, Gateway, Gateways
 from proxy.identity.jwks import InvalidKey
 from proxy.identity.keys import KeySource, Observe, Origin, read_jwks_file
 from proxy.identity.oidc import FetchFailed, url_rule
+from proxy.identity.spiffe import parse_pattern
 from proxy.identity.token import InvalidToken
 
 SKEW_LIMIT = 300.0  # seconds (RFC 7519 section 4.1.4: no more than a few minutes)
@@ -28,11 +30,16 @@ class Issuers:
     Args:
         issuers: pairs of both, no two of one URL.
         sources: of every issuer, those too whose bearer tokens are not believed.
+        gateways: that vouch for users by assertions, which are no bearer tokens.
     """
 
     def __init__(
-        self, issuers: list[tuple[TokenRules, KeySource]], sources: Mapping[str, KeySource] | None = None
+        self,
+        issuers: list[tuple[TokenRules, KeySource]],
+        sources: Mapping[str, KeySource] | None = None,
+        gateways: Gateways | None = None,
     ) -> None:
+        self.gateways = gateways or Gateways()
         self._by_url = {rules.url: (rules, source) for rules, source in issuers}
         named = {rules.name: source for rules, source in issuers} if sources is None else sources
         self.sources: Mapping[str, KeySource] = MappingProxyType(dict(named))
@@ -59,19 +66,32 @@ def build_issuers(
     issuers: list[tuple[TokenRules, KeySource]] = []
     sources: dict[str, KeySource] = {}
     mistakes: list[Mistake] = []
-    urls: dict[str, str] = {}
+    gateways: list[Gateway] = []
     for name, config in identity.issuers.items():
         location: Location = ("identity", "issuers", name)
         found = [Mistake((*location, *where), rule) for where, rule in _broken_rules(config)]
-        if (other := urls.setdefault(config.issuer, name)) != name:
+        if (other := _rival(name, config, identity)) is not None:
             found.append(Mistake((*location, "issuer"), f"must not be that of another issuer ({other})"))
         source = None if found else _source(name, config, location, previous, observe, found)
         if source is not None:
             sources[name] = source
             if config.bearer is not None:
                 issuers.append((_rules(name, config, config.bearer, identity), source))
+            if config.kind == "assertion":
+                gateways.append(_gateway(name, config, source))
         mistakes += found
-    return Issuers(issuers, sources), mistakes
+    return Issuers(issuers, sources, Gateways(gateways)), mistakes
+
+
+def _rival(name: str, config: Issuer, identity: Identity) -> str | None:
+    """Return the name of an earlier issuer whose users are this one's too; gateways may be told apart by `idp`."""
+    for other, earlier in identity.issuers.items():
+        if other == name:
+            return None
+        apart = config.idp is not None and earlier.idp is not None and config.idp != earlier.idp
+        if earlier.url == config.url and not apart:
+            return other
+    return None
 
 
 def _broken_rules(config: Issuer) -> list[tuple[Location, str]]:
@@ -80,16 +100,16 @@ def _broken_rules(config: Issuer) -> list[tuple[Location, str]]:
         broken.append((("jwks_file",), "must not stand beside jwks_url"))
     if config.jwks_file is not None and config.ca is not None:
         broken.append((("ca",), "has no use beside jwks_file"))
-    fetched = ("issuer", config.issuer) if config.jwks_url is None else ("jwks_url", config.jwks_url)
+    fetched = ("issuer", config.url) if config.jwks_url is None else ("jwks_url", config.jwks_url)
     if config.jwks_file is None and (rule := url_rule(fetched[1])) is not None:
         broken.append(((fetched[0],), rule))
-    if config.jwks_file is None and config.jwks_url is None and "?" in config.issuer:
+    if config.jwks_file is None and config.jwks_url is None and "?" in config.url:
         broken.append((("issuer",), "must have no query"))  # OpenID Connect Discovery 1.0 section 3
     if config.keys_refresh < REFRESH_FLOOR:
         broken.append((("keys_refresh",), "must be at least 1s"))
     if config.keys_stale_limit < config.keys_refresh:
         broken.append((("keys_stale_limit",), "must not be shorter than keys_refresh"))
-    if config.login is not None and (config.jwks_file is not None or url_rule(config.issuer) is not None):
+    if config.login is not None and (config.jwks_file is not None or url_rule(config.url) is not None):
         broken.append((("login",), "needs an issuer that is found by discovery"))
     if config.bearer is not None and config.bearer.skew > SKEW_LIMIT:
         broken.append((("bearer", "skew"), "must be at most 5m"))
@@ -103,7 +123,7 @@ def _rules(name: str, config: Issuer, bearer: Bearer, identity: Identity) -> Tok
     own = frozenset() if config.login is None else frozenset({config.login.client_id})
     return TokenRules(
         name=name,
-        url=config.issuer,
+        url=config.url,
         audiences=frozenset(bearer.audiences),
         algorithms=frozenset(bearer.algorithms),
         skew=bearer.skew,
@@ -112,6 +132,12 @@ def _rules(name: str, config: Issuer, bearer: Bearer, identity: Identity) -> Tok
         email_claim=config.claims.email,
         groups_claim=config.claims.groups,
     )
+
+
+def _gateway(name: str, config: Issuer, source: KeySource) -> Gateway:
+    domains = frozenset(domain.lower() for domain in config.email_domains)
+    rules = TokenRules(name, config.url, frozenset(), frozenset({ALGORITHM}), skew=SKEW, email_domains=domains)
+    return Gateway(rules, config.idp, tuple(parse_pattern(workload) for workload in config.from_ or ()), source)
 
 
 def _source(
@@ -123,7 +149,7 @@ def _source(
     except (OSError, ValueError):
         found.append(Mistake((*location, "ca"), "must be a readable PEM file"))
         return None
-    origin = Origin(config.issuer, config.jwks_url, config.jwks_file, ca, config.keys_refresh, config.keys_stale_limit)
+    origin = Origin(config.url, config.jwks_url, config.jwks_file, ca, config.keys_refresh, config.keys_stale_limit)
     serving = None if previous is None else previous.sources.get(name)
     if serving is not None and serving.origin == origin:
         return serving

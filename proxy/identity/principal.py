@@ -75,7 +75,7 @@ class Principal:
         email: the e-mail address where its issuer vouches for it (verified, and of one of its domains), or empty.
         groups: the groups of the token.
         claims: every claim of the token.
-        method: `bearer`, `session`, `service_token`, `mtls` or `none`.
+        method: `bearer`, `session`, `service_token`, `assertion` (another gateway vouches), `mtls` or `none`.
         authenticated_at: POSIX seconds (`auth_time`, else `iat`), or None.
         expires_at: POSIX seconds after which it is nobody; infinity for anonymous.
         amr: how the user proved to be it (RFC 8176), where its session says so.
@@ -91,7 +91,7 @@ class Principal:
     email: str = ""
     groups: tuple[str, ...] = ()
     claims: Mapping[str, Any] = field(default_factory=dict)
-    method: Literal["bearer", "session", "service_token", "mtls", "none"] = "none"
+    method: Literal["bearer", "session", "service_token", "assertion", "mtls", "none"] = "none"
     authenticated_at: float | None = None
     expires_at: float = float("inf")
     amr: tuple[str, ...] = ()

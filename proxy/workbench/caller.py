@@ -172,7 +172,7 @@ def _token_rules(name: str, issuer: Issuer) -> TokenRules:
     bearer = issuer.bearer
     return TokenRules(
         name=name,
-        url=issuer.issuer,
+        url=issuer.url,
         audiences=frozenset(bearer.audiences if bearer is not None else ("ztproxy",)),
         algorithms=frozenset(bearer.algorithms if bearer is not None else ()),
         skew=bearer.skew if bearer is not None else 60.0,

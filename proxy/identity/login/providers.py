@@ -69,7 +69,7 @@ def _provider(
 
     rules = TokenRules(
         name=name,
-        url=issuer.issuer,
+        url=issuer.url,
         audiences=frozenset({login.client_id}),
         algorithms=_ALGORITHMS,
         skew=SKEW,
@@ -80,7 +80,7 @@ def _provider(
     context = trusting(source.origin.ca)
     client = Client(login.client_id, credential, login.scopes, https_ask(context))
     terms = Terms(login.title or name, rules, login.userinfo, groups)
-    return Provider(terms, client, known or Directory(issuer.issuer, https_fetch(context)), source)
+    return Provider(terms, client, known or Directory(issuer.url, https_fetch(context)), source)
 
 
 def _credential(login: Login, location: Location) -> tuple[Credential | None, list[Mistake]]:
