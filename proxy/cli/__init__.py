@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import certs, check, configuration, demo, policy, run, sessions
+from proxy.cli import certs, check, configuration, demo, login, policy, run, sessions
 
 app = typer.Typer(
     name="ztproxy",
@@ -46,6 +46,10 @@ def ztproxy(
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("demo")(demo.demo)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.command("token")(login.token)
+app.command("curl", context_settings=login.ARGUMENTS_OF_CURL)(login.curl)
 app.add_typer(configuration.app, name="config")
 app.add_typer(certs.app, name="certs")
 app.add_typer(policy.app, name="policy")

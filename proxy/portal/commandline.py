@@ -164,8 +164,8 @@ class CommandLine:
         scheme, _, token = request.value(b"authorization").partition(b" ")
         session = None
         if scheme.lower() == b"bearer" and is_program_token(token):
-            device = request.peer.id if request.peer is not None else ""
-            host = host_of_program(_authority(request))
+            found, host = await self._site.store.find(digest_of(token)), host_of_program(_authority(request))
+            device = found[1].device if found is not None else ""  # where it is of no use it may be asked about
             session = await self._site.sessions.read(token, host, request.now, device=device, source=request.source)
         if session is None:
             rule = "a token of the command line must be of this host, and its session must not have ended"
