@@ -187,7 +187,10 @@ class _Checker:
         return any(part(value)[0] == "Var" and scope.is_local(part(value)[1]["value"]) for _, _, value in fields)
 
     def _negative(self, expression: Node, scope: Scope) -> None:
-        if part(expression)[0] == "AssignExpr" and part(expression)[1]["op"] == "ColEq":
+        kind, content = part(expression)
+        if kind == "Bool" and content["value"] is True:
+            self._report(expression, "not must not stand before true: where it stands alone OPA lets the body hold")
+        elif kind == "AssignExpr" and content["op"] == "ColEq":
             self._report(expression, "not must not be followed by an assignment")
         elif (culprit := self._definedness.under_not(expression, scope)) is not None:
             self._report(
