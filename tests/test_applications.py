@@ -25,6 +25,7 @@ from proxy.identity.assertion import SigningKey, signing_key
 from tests.assertions import write_key
 from tests.gateway import Client, Gateway, Upstream, gateway
 from tests.oidc_provider.provider import installation
+from tests.server.fronts import blocks, free_port, nginx, started
 from tests.world import World, config
 
 HERE = Path(__file__).resolve().parent / "applications"
@@ -130,7 +131,7 @@ def confused(key: SigningKey, claims: dict[str, Any]) -> str:
 
 def snippet(language: str, front: Gateway) -> str:
     """Return the page's snippet of a language, with the keys where this gateway has them."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    text = blocks(language, "applications")[0]
     keys = "https://wiki.example.org/.well-known"
     assert text.count(keys) == 1
     return str(text.replace(keys, "http://127.0.0.1:{}/.well-known".format(front.address("plain")[1])))
@@ -177,6 +178,27 @@ def test_an_application_in_node_knows_its_callers(front: Gateway, tmp_path: Path
     (tmp_path / "caller.mjs").write_text(snippet("js", front), encoding="utf-8")
     shutil.copy(HERE / "main.mjs", tmp_path)
     assert answers([node, "main.mjs"], tmp_path, cases) == [who for _, who in cases]
+
+
+def test_nginx_knows_the_callers_of_what_is_behind_it(
+    front: Gateway, service: Upstream, tmp_path: Path, cases: list[Any]
+) -> None:
+    port, verifier = free_port(), free_port()
+    (tmp_path / "caller.py").write_text(snippet("python", front), encoding="utf-8")
+    program = blocks("python", "applications")[1].replace("9000", str(verifier))
+    (tmp_path / "verifier.py").write_text(program, encoding="utf-8")
+    (server,) = blocks("nginx", "applications")
+    for there, here in (("8080", f"127.0.0.1:{port}"), (":9000", f":{verifier}"), (":3000", f":{service.port}")):
+        assert server.count(there) == 1
+        server = server.replace(there, here)
+    with started([sys.executable, str(tmp_path / "verifier.py")], verifier), nginx(tmp_path, port, server) as address:
+        for fields, who in cases:
+            before = len(service.requests)
+            with Client(address) as client:
+                lines = [f"{name}: {value}" for name, value in {**fields, "X-User": "root"}.items()]
+                assert client.get("/page", "127.0.0.1", *lines).status == (401 if who is None else 200)
+            told = [request.values("x-user") for request in service.requests[before:]]
+            assert told == ([] if who is None else [[who[1]]])
 
 
 def test_the_header_sets_are_those_of_the_page() -> None:
