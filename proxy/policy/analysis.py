@@ -94,7 +94,7 @@ class _Analysis:
         self._problems += self._rules.conflicts()
         self._problems += self._hidden()
         for module in self._modules:
-            self._problems += module.bad_imports
+            self._problems += module.misread
             self._module(module)
         self._problems += self._modifiers.problems()
         self._problems += find_recursion(self._rules)

@@ -8,12 +8,10 @@ publisher gives one revision to two contents, and whether OPA watches files, can
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from proxy.policy.embedded import nesting_fault, new_engine, told
+from proxy.policy.reading import NotLoaded, read_policy, told
 from proxy.policy.reads import Reader, Reads, unknown_reads
 from proxy.policy.sources import Module
 from proxy.policy.syntax import dotted
@@ -97,18 +95,13 @@ def _stray(found: Reads, owned: list[tuple[str, ...]]) -> tuple[str, ...] | None
 
 def _reader(modules: list[Module]) -> Reader | str:
     """Return what finds the reads of modules, or why nothing can: a syntax that the embedded engine does not have."""
-    engine = new_engine()
-    for module in modules:
-        if (fault := nesting_fault(module)) is not None:
-            return fault
-        try:
-            engine.add_policy(module.name, module.text)
-        except BaseException as error:  # a Rust panic is no Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            return told(error)
     try:
-        trees: list[Any] = json.loads(engine.get_ast_as_json())
+        return Reader(read_policy(tuple(modules)).trees)
+    except NotLoaded as unread:
+        return str(unread.args[0])
     except RecursionError:
         return "an expression has too many parts"
-    return Reader(trees)
+    except BaseException as error:  # a Rust panic is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        return told(error)

@@ -12,6 +12,7 @@ from typing import Final
 _NAMES: Final = """
     abs ceil floor round format_int numbers.range numbers.range_step to_number rem
     plus minus mul div eq neq equal lt lte gt gte assign and or set_diff internal.member_2 internal.member_3
+    internal.template_string
     bits.and bits.lsh bits.negate bits.or bits.rsh bits.xor
     all any count max min product sort sum
     array.concat array.flatten array.reverse array.slice intersection union

@@ -9,70 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import regorus
-
 from proxy.config.mistake import Location, Mistake
 from proxy.config.schema import Config
 from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_TOO_SLOW, Refused
-from proxy.policy import builtins
 from proxy.policy.analysis import Analysed, analyse
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry
+from proxy.policy.reading import NotLoaded, load_fault, nesting_fault, read_policy, told
+from proxy.policy.reading import new_engine as new_engine
 from proxy.policy.reads import Reader, Reads, unknown_reads
 from proxy.policy.shown import Plan, Plans
 from proxy.policy.sources import Module, Sources, read_sources
 
-# Each value that is undefined is an error inside regorus, and would capture a stack: several times as slow. It is read
-# once, at the first of them.
-os.environ["RUST_BACKTRACE"] = os.environ["RUST_LIB_BACKTRACE"] = "0"
-
 _HERE: Final = ("policy", "path")
 _UNDEFINED_AS_JSON: Final = '"<undefined>"'  # and the JSON of that very string, which `eval_rule` tells apart
 
-# The parser tries a bracket as a literal and as a comprehension, both again inside: twelve levels take 10 ms, twenty a
-# minute.
-_MOST_BRACKETS: Final = 12
-_LENGTHS: Final = {"max_col": 20_000, "max_file_bytes": 4 * 1024**2, "max_lines": 50_000}
 _PROBE: Final = Module("probe.rego", "package ztproxy_probe\n\nready := true\n")
-
-
-def new_engine() -> Any:
-    """Return an empty engine that has our built-ins where its own would not agree with OPA."""
-    engine = regorus.Engine()
-    engine.set_policy_length_config(**_LENGTHS)
-    for name, (arity, function) in builtins.REPLACED.items():
-        engine.add_extension(name, arity, function)
-    return engine
-
-
-def first_lines(error: BaseException) -> str:
-    """Return what regorus says without the stack that may follow it."""
-    return str(error).split("\n\nStack backtrace:", 1)[0].strip()
-
-
-_PLACE: Final = re.compile(r"-->\s*(.+:[0-9]+:[0-9]+)$", re.MULTILINE)
-_RULE: Final = re.compile(
-    r"^error: (?:extension '(?P<name>[^']*)' raises Python error: \w+: )?(?P<rule>.*)$", re.MULTILINE
-)
-_VALUE: Final = re.compile(r"`(?![A-Za-z_.]+`)[^`]*`")
-
-
-def told(error: BaseException) -> str:
-    """Return an error of regorus in one line that begins with its place; values of the input are left out."""
-    text = first_lines(error)
-    place, rule = _PLACE.search(text), _RULE.search(text)
-    said = rule["rule"] if rule is not None else text.splitlines()[-1] if text else type(error).__name__
-    if rule is not None and rule["name"]:
-        said = f"{rule['name']}: {said}"
-    said = _VALUE.sub("`…`", said.split(" Got ", 1)[0])
-    return f"{place[1]}: {said}" if place is not None else said
 
 
 _SCALARS: Final = frozenset({str, bool, int, type(None)})
@@ -220,18 +177,21 @@ def compile_policy(
     Returns:
         The engine, or None; what is wrong, each with its place; the entry points that no rule defines.
     """
-    engine = new_engine()
     faults = [fault for module in modules if (fault := nesting_fault(module)) is not None]
-    if not faults:
-        faults = [fault for module in modules if (fault := _load_fault(engine.add_policy, module.name, module.text))]
     if faults:
         return None, faults, set()
     try:
+        read = read_policy(tuple(modules))
         analysed, _ = _understood(tuple(modules), tuple(entry_points))
+    except NotLoaded as unread:
+        return None, [str(line) for line in unread.args], set()
     except RecursionError:
         return None, ["an expression of the policy must not have so many parts"], set()
-    faults = [str(problem) for problem in analysed.problems_with(data)]
-    if not faults and (fault := _load_fault(engine.add_data, data) or _probe_fault(engine)):
+    engine = new_engine()
+    for module in read.modules:
+        engine.add_policy(module.name, module.text)
+    faults = [str(read.placed(problem)) for problem in analysed.problems_with(data)]
+    if not faults and (fault := load_fault(engine.add_data, data) or _probe_fault(engine)):
         faults = [fault]
     return (None if faults else engine), faults, set(analysed.undefined)
 
@@ -243,43 +203,19 @@ def _understood(modules: tuple[Module, ...], entry_points: tuple[str, ...]) -> t
     Most reloads change data alone, and this is most of what a reload takes the event loop.
 
     Raises:
+        NotLoaded: a module does not load.
         RecursionError: an expression has too many parts.
     """
-    engine = new_engine()
-    for module in modules:
-        engine.add_policy(module.name, module.text)
-    trees = json.loads(engine.get_ast_as_json())
+    trees = read_policy(modules).trees
     return analyse(trees, entry_points), Reader(trees)
-
-
-def _load_fault(add: Any, *what: object) -> str | None:
-    try:
-        add(*what)
-    except Exception as error:  # regorus has RuntimeError for everything
-        return told(error)
-    return None
 
 
 def _probe_fault(engine: Any) -> str | None:
     """Return what the engine finds when it prepares all rules, which it does on the first evaluation of any."""
     probe = engine.clone()
-    return _load_fault(probe.add_policy, _PROBE.name, _PROBE.text) or _load_fault(
+    return load_fault(probe.add_policy, _PROBE.name, _PROBE.text) or load_fault(
         probe.eval_rule, "data.ztproxy_probe.ready"
     )
-
-
-def nesting_fault(module: Module) -> str | None:
-    """Return why a module must not be parsed: it would take minutes. None: it may."""
-    depth = 0
-    for number, line in enumerate(module.text.splitlines(), start=1):
-        for character in line:
-            if character in "[{":
-                depth += 1
-                if depth > _MOST_BRACKETS:
-                    return f"{module.name}:{number}:1: brackets must not nest more than {_MOST_BRACKETS} deep"
-            elif character in "]}":
-                depth = max(depth - 1, 0)
-    return None
 
 
 def revision_of(sources: Sources, data: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Rego files as regorus hands them out, read into their package, imports and rules.
 
-An import whose name the two engines would read differently is noted and not judged further: the analysis reports it.
+What the two engines would read differently, an import's name or a default's, is noted and not judged further: the
+analysis reports it.
 """
 
 from __future__ import annotations
@@ -28,18 +29,21 @@ def _read_import(module: Module, entry: Node) -> None:
     if path[:2] == ("future", "keywords") or path == ("rego", "v1"):
         return
     if path[0] not in ("data", "input") or len(path) != len(steps) + 1:
-        module.bad_imports.append(module.problem(entry["span"], "an import must be of data, input or rego.v1"))
+        module.misread.append(module.problem(entry["span"], "an import must be of data, input or rego.v1"))
     alias = module.name_at(entry["as"]) if entry.get("as") else path[-1]
     if alias in ("data", "input") and path != (alias,):
-        module.bad_imports.append(module.problem(entry["span"], f"an import must not be called {alias}"))
+        module.misread.append(module.problem(entry["span"], f"an import must not be called {alias}"))
     elif alias in module.imports:
-        module.bad_imports.append(module.problem(entry["span"], f"two imports must not be called {alias}"))
+        module.misread.append(module.problem(entry["span"], f"two imports must not be called {alias}"))
     module.imports[alias] = path
 
 
 def _read_rule(module: Module, rule: Node) -> Rule:
     kind, content = part(rule)
     if kind == "Default":
+        if part(content["refr"])[0] == "RefBrack":
+            fault = "a default must not have a name that ends in brackets, or in a keyword: this engine passes it over"
+            module.misread.append(module.problem(content["span"], f"{fault}; use engine: opa"))
         return _made(module, "default", content, content["args"], value=content["value"])
     if kind != "Spec":
         raise Unreadable(f"a rule of the kind {kind} is not known")

@@ -84,7 +84,7 @@ class Module:
     package: tuple[str, ...]
     imports: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
-    bad_imports: list[Problem] = field(default_factory=list)
+    misread: list[Problem] = field(default_factory=list)
 
     def problem(self, span: Node, rule: str) -> Problem:
         """Return a problem at a span of this file."""

@@ -22,6 +22,7 @@ from proxy.policy.builtins import (
     strings,
     texts,
     times,
+    tokens,
     units,
     versions,
 )
@@ -66,6 +67,11 @@ REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "graph.reachable_paths": (2, documents.reachable_paths),
     "indexof": (2, strings.indexof),
     "indexof_n": (2, strings.indexof_n),
+    "io.jwt.decode": (1, tokens.decode),
+    "io.jwt.decode_verify": (2, tokens.decode_verify),
+    "io.jwt.encode_sign": (3, tokens.encode_sign),
+    "io.jwt.encode_sign_raw": (3, tokens.encode_sign_raw),
+    **{name: (2, verify) for name, verify in tokens.VERIFY.items()},
     "json.filter": (2, documents.json_filter),
     "json.is_valid": (1, encodings.json_is_valid),
     "json.marshal": (1, encodings.json_marshal),
@@ -105,7 +111,12 @@ REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "yaml.unmarshal": (1, encodings.yaml_unmarshal),
 }
 
-ARITY: Final[dict[str, int]] = AGREEING | {name: arity for name, (arity, _) in REPLACED.items()}
+# What string interpolation is spelled as (`proxy/policy/spelling`), and nobody calls by name.
+EXTENSIONS: Final[dict[str, tuple[int, Callable[..., Any]]]] = REPLACED | {
+    "internal.template_string": (1, texts.template_string),
+}
+
+ARITY: Final[dict[str, int]] = AGREEING | {name: arity for name, (arity, _) in EXTENSIONS.items()}
 
 # Undefined for some arguments; every other one has a value or fails.
 PARTIAL: Final = frozenset({"max", "min", "walk"})

@@ -1,0 +1,71 @@
+"""Calls that name the variable of their value as a last argument, of built-ins that regorus itself does not have.
+
+OPA's older policies and its tools write `f(a, x)` for `f(a) = x`. regorus orders statements by what they bind, and of
+an extension it does not know that the last argument is bound. So these are spelled as an equation before they are
+compiled. It knows trees and their places in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from proxy.policy.sources import Module
+from proxy.policy.spelling import Shifts
+from proxy.policy.syntax import LITERALS, Node, children, part, spelled, start_of
+
+_BLANK: Final = b" \t\r\n"
+_COLLECTIONS: Final = frozenset({"Array", "Object", "Set"})
+_PLAIN: Final = LITERALS | {"Var", "RefDot", "RefBrack"}
+
+
+def spell_outputs(module: Module, tree: Node, arities: dict[str, int], shifts: Shifts) -> Module:
+    """Return a module whose calls with an output are equations.
+
+    Args:
+        module: the text.
+        tree: of the whole file.
+        arities: how many arguments the extensions take.
+        shifts: notes what moved in a line.
+    """
+    text = module.text.encode()
+    edits = sorted(_edits(tree["ast"]["rules"], text, arities), reverse=True)
+    for start, end, new in edits:
+        text = text[:start] + new + text[end:]
+        line_start = text.rfind(b"\n", 0, start) + 1
+        shifts.add(text.count(b"\n", 0, start) + 1, start - line_start + 1 + len(new), len(new) - (end - start))
+    return Module(module.name, text.decode()) if edits else module
+
+
+def _edits(value: Any, text: bytes, arities: dict[str, int]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield what to put in the place of what, for each call that is a statement of its own."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _edits(item, text, arities)
+    elif isinstance(value, dict):
+        for kind in ("Expr", "NotExpr"):
+            call = value.get(kind, {}).get("expr", {}).get("Call") if isinstance(value.get(kind), dict) else None
+            if call is not None and _has_output(call, arities):
+                yield from _edit(call, text)
+        for item in value.values():
+            yield from _edits(item, text, arities)
+
+
+def _has_output(call: Node, arities: dict[str, int]) -> bool:
+    names = spelled(call["fcn"])
+    return names is not None and arities.get(".".join(names)) == len(call["params"]) - 1
+
+
+def _edit(call: Node, text: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the edit of a call whose last argument goes behind it."""
+    kind = part(call["params"][-1])[0]
+    start, end = start_of(call["params"][-1])["start"], call["span"]["end"] - 1
+    if kind in ("String", "RawString"):
+        start -= 1  # whose place is without the quotes
+    output = text[start:end].strip(_BLANK + b",")
+    comma = len(text[:start].rstrip(_BLANK)) - 1
+    plain = kind not in _COLLECTIONS or all(part(child)[0] in _PLAIN for child in children(call["params"][-1]))
+    if kind not in _PLAIN | _COLLECTIONS or not plain or text[comma : comma + 1] != b"," or b"#" in output:
+        return  # the analysis refuses it
+    breaks = b"\n" * text.count(b"\n", comma, end)
+    yield comma, end + 1, b") = " + b" ".join(output.split()) + breaks

@@ -1,0 +1,108 @@
+"""What regorus cannot parse is spelled so that it can, means the same as to OPA, and is found where it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from proxy.policy.decision import UNDEFINED
+from proxy.policy.embedded import compile_policy
+from proxy.policy.sources import Module
+from proxy.policy.spelling import spell
+from tests.opa import OPAServer, opa_server
+from tests.policy.reference import FAILS, opas, ours
+
+# A policy whose rule is `r`, and what both engines say.
+CASES: list[tuple[str, object]] = [
+    ('r := $""', ""),
+    ('r := $"plain \\t \\" text"', 'plain \t " text'),
+    ('r := $"{1} {1.5} {true} {null} {"a"} {[1, "b"]} {{1}} {{"k": 1}}"', '1 1.5 true null a [1, "b"] {1} {"k": 1}'),
+    ('r := $"\\{1} {2} }"', "{1} 2 }"),
+    ('r := $"{input.missing.too} {input.user}"', "<undefined> ana"),
+    ('r := $"{$"<{input.user}>"}"', "<ana>"),
+    ('x := $"a{input.user}b"\n\nr := {x: $"{x}"}', {"aanab": "aanab"}),
+    ("r := $`line {input.user}\n\\{two} \\n`", "line ana\n{two} \\n"),
+    ('r := $"{count([y | some y in [1, 2]])} {1 + 2} {upper(input.user)}"', "2 3 ANA"),
+    ('r := x if { some u in ["a", "b"]; x := $"<{u}>"; u == "b" }', "<b>"),
+    ('r if not $"{input.missing}" == ""', True),
+    ('r := $"{input.user with input.user as "bob"}"', "bob"),
+    ('r := $"{input["user"]}" # $"{unclosed', "ana"),
+    ('r := "$\\"{x}\\""', '$"{x}"'),
+    ("r := $\"{'x'}\"", FAILS),
+    ('r := $"{f(input.user)}"\n\nf(x) := $"<{x}>"', "<ana>"),
+    ('r := $"{to_number("x")}"', FAILS),
+    ("r := input.if.in", 1),
+    ("r := input.if.in if { input.with; some x in input.not; x == 2 }", 1),
+    ("a.if := 1\n\nr := a.if + data.t.a.if", 2),
+    ("if.a := 1\n\nif.b := 2 if input.user\n\nr := x if {\n\tif.a == 1\n\tx := data.t.if.b + 1\n}", 3),
+    ("in.f(x) := x + 1\n\nr if { in.f(1) == 2 }", True),
+    ('with.s contains "a"\n\nwith.s contains "b" if input.user\n\nr if { with.s == {"a", "b"} }', True),
+    ("not.a := 1 if {\n\tinput.user == 5\n} else := 2\n\nr if { not.a == 2 }", True),
+    ("every.a := named\n\nnamed := 3\n\nr if { every.a == 3 }", True),
+    ("r if { true.a; false.a == 1 }\n\ntrue.a := true\n\nfalse.a := 1", True),
+    ("default contains.a := 7\n\ncontains.a := 8 if input.missing\n\nr if { contains.a == 7 }", True),
+    ("r := data.t.null.x\n\nnull.x :=\n\t1", 1),
+    ('r if net.cidr_merge(["10.0.0.0/9", "10.128.0.0/9"], {"11.0.0.0/8"})', UNDEFINED),
+    ('r := x if {\n\tcrypto.md5("a", x)\n}', "0cc175b9c0f1b6a831c399e269772661"),
+    ('r := [a, b] if {\n\tstrings.split_n("x,y", ",", 2,\n\t\t[a, b],\n\t)\n}', ["x", "y"]),
+    ('r if not crypto.md5("a", "b")', True),
+    ("package t.in\n\nr := 5", 5),
+]  # fmt: skip
+
+DOCUMENT = {"user": "ana", "if": {"in": 1}, "with": True, "not": [1, 2]}
+
+
+@pytest.fixture(scope="module")
+def opa() -> Iterator[OPAServer]:
+    with opa_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize(("policy", "value"), CASES)
+def test_it_means_the_same_to_both_engines(opa: OPAServer, policy: str, value: object) -> None:
+    path = "t/in/r" if policy.startswith("package") else "t/r"
+    assert ours(policy, DOCUMENT, path=path) == (value if value != FAILS or "to_number" in policy else "refused")
+    assert opas(opa, policy, DOCUMENT, path=path) == value
+
+
+@pytest.mark.parametrize(
+    ("policy", "place"),
+    [
+        ('r := $"{x}"', "t.rego:3:6: variable x is unsafe"),
+        ('r := [$"{input.a}", http.send({})]', "t.rego:3:21: the embedded engine does not evaluate http.send"),
+        ("r if {\n\tinput.if.in.with == 1; http.send({})\n}", "t.rego:4:28: the embedded engine"),
+        ("if.a := 1\n\nif.b := y\n\nr := 1", "t.rego:5:9: variable y is unsafe"),
+        ("if.a := 1\n\nr := http.send({})", "t.rego:5:6: the embedded engine does not"),
+        ('r := $`a\n{input.x}` if y', "t.rego:4:15: variable y is unsafe"),
+        ('r := $"a', "t.rego:3:6: a string interpolation must be closed"),
+        ('r := $"a {x"', "t.rego:3:10: braces in a string interpolation must be closed"),
+        ("default a.if := 1\n\nr := a.if", "t.rego:3:1: a default must not have a name that ends in brackets"),
+        ('default a["b"] := 1\n\nr := a.b', "t.rego:3:1: a default must not have a name that ends in brackets"),
+        ('r := x if { x := 1; y := crypto.md5("a", z); z }', "t.rego:3:26: the value of crypto.md5 must be assigned"),
+        ('r if { crypto.md5("a", {x | x := 1}) }', "t.rego:3:8: the value of crypto.md5 must be assigned"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_where_it_was_written(policy: str, place: str) -> None:
+    _, faults, _ = compile_policy([Module("t.rego", f"package t\n\n{policy}")], {}, ["t/r"])
+    assert any(fault.startswith(place) for fault in faults), faults
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "package t\n\nr := input.x\n", 'package t\n\n# $"{comment}" if.a\nr := "if.a $\\"{x}\\""\n',
+        "package t\n\nr := `a.if ${x}`\n", "package t\n\nr := x if { x := 1.5; x in [1.5] }\n",
+    ],
+)  # fmt: skip
+def test_what_regorus_can_parse_is_left_as_it_is(policy: str) -> None:
+    [module] = spell(Module("t.rego", policy)).modules
+    assert module.text == policy
+
+
+def test_lines_stay_where_they_are() -> None:
+    text = "package t\n\nif.a := 1 if {\n\tinput.x\n}\n\nr := $`a\n{input.y}`\n"
+    here, there = (module.text.split("\n") for module in spell(Module("t.rego", text)).modules)
+    assert [line.strip() for line in there] == ['package t["if"]', "", "a := 1 if {", "input.x", "}", "", "", "", ""]
+    assert here[7].startswith("`, [__value__ | __value__ := input.y]")
+    assert len(here) == len(there) == text.count("\n") + 1
