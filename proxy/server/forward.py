@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 section 9.2.2; TRACE is refused
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_MOMENT = 0.5  # seconds that an answer may take before whoever waits for it is decided again as what lasts is
 _MOST_INTERIM = 16  # 1xx answers before a final one; more is a loop, not a hint
 
 
@@ -53,19 +54,9 @@ class Forwarding:
     """
 
     __slots__ = (
-        "_answer_by",
-        "_connection",
-        "_ends_at",
-        "_fields",
-        "_head",
-        "_inquiry",
-        "_lasting",
-        "_limits",
-        "_outcome",
-        "_permit",
-        "_route",
-        "_target",
-    )
+        "_answer_by", "_connection", "_ends_at", "_fields", "_head", "_inquiry", "_lasting", "_limits", "_moment",
+        "_outcome", "_permit", "_route", "_target",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -89,9 +80,9 @@ class Forwarding:
         self._outcome = outcome
         self._inquiry = inquiry
         self._lasting: Lasting | None = None
-        # `loop.time()` seconds at which the exchange has lasted its lifetime.
-        self._ends_at = connection.loop.time() + route.config.timeouts.lifetime
+        self._ends_at = connection.loop.time() + route.config.timeouts.lifetime  # `loop.time()` seconds
         self._answer_by = FOREVER  # the same, at which the head of the answer must have come
+        self._moment = FOREVER  # the same, until which waiting for it is nothing that lasts
 
     async def run(self, cluster: Cluster) -> None:
         """Forward the request and relay its answer.
@@ -134,12 +125,11 @@ class Forwarding:
                 upstream.pool.release(upstream, reusable=reusable)
             return
 
-    def _last(self) -> Lasting | None:
+    def _last(self) -> None:
         """Be decided again, from now on, when what permits it changes: it takes longer than a moment."""
         if self._lasting is None and self._inquiry is not None:
             self._lasting = Lasting(self._connection, self._inquiry, self._route, self._outcome)
             self._connection.runtime.lasting.enter(self._lasting)
-        return self._lasting
 
     # --- the request
 
@@ -228,7 +218,9 @@ class Forwarding:
             upstream.hasten(self._answer_by)
 
     def _answer_due(self) -> float:
-        return min(self._connection.loop.time() + self._route.config.timeouts.response_head, self._ends_at)
+        now = self._connection.loop.time()
+        self._moment = now + _MOMENT
+        return min(now + self._route.config.timeouts.response_head, self._ends_at)
 
     # --- the answer
 
@@ -242,7 +234,7 @@ class Forwarding:
         for _ in range(_MOST_INTERIM):
             while (response := parser.parse(upstream.buffer, method, may_switch) if upstream.buffer else None) is None:
                 try:
-                    more = await upstream.fill(self._answer_by)
+                    more = await self._more(upstream)
                 except StreamTimeout:
                     raise Refused(errors.UPSTREAM_TIMEOUT, "the answer's head did not come in time") from None
                 if not more:
@@ -255,6 +247,15 @@ class Forwarding:
                 self._connection.write(encode_response(response.status, response.reason, interim))
         raise Refused(errors.UPSTREAM_MALFORMED, f"more than {_MOST_INTERIM} interim answers")
 
+    async def _more(self, upstream: UpstreamConnection) -> bool:
+        """Wait for more of the answer's head; a long poll is decided again meanwhile, for its answer is access too."""
+        if self._lasting is None and self._moment < self._answer_by:
+            try:
+                return await upstream.fill(self._moment)
+            except StreamTimeout:
+                self._last()
+        return await upstream.fill(self._answer_by)
+
     async def _tunnel(self, upstream: UpstreamConnection, response: ResponseHead) -> None:
         """Let the client and the upstream speak WebSocket; neither connection carries HTTP any more."""
         connection, outcome = self._connection, self._outcome
@@ -263,7 +264,7 @@ class Forwarding:
         idle = self._route.config.timeouts.idle
         tunnel = Tunnel(connection, upstream, idle=idle, ends_at=self._ends_at, outcome=outcome)
         if self._lasting is not None:
-            self._lasting.cut_by = tunnel.cut
+            self._lasting.become_tunnel(tunnel)
         outcome.status, outcome.answered, outcome.closing = response.status, True, True
         fields = [*self._response_fields(response, chunked=False), *SWITCH]
         connection.write(encode_response(response.status, response.reason, fields))

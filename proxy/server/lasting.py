@@ -1,11 +1,13 @@
 """Late rejection: what lasts longer than a moment is decided again when what it was permitted by has changed.
 
-Tunnels and answers that did not come whole, and uploads under way, enter here for as long as they last. They are
-decided again when another snapshot serves, policy or its data are others, their session has changed, or their token
-does not hold any more; and end when whoever asked has lapsed. Whoever enters after a change that its own decision may
-not have seen is decided again at once, so that nothing slips through between a decision and the entry.
+Tunnels and answers that did not come whole, requests that wait long for their answer, and uploads under way enter here
+for as long as they last. They are decided again when another snapshot serves, policy or its data are others, their
+session has changed, or their token does not hold any more; and end when whoever asked has lapsed. Whoever enters after
+a change that its own decision may not have seen is decided again at once, so that nothing slips through between a
+decision and the entry. What their clients send is use of their session, as a request is.
 
-A request that is answered whole never comes here. Nothing here has a timer: the sweep of `transport/deadlines` calls.
+A request that is soon answered whole never comes here. Nothing here has a timer: the sweep of `transport/deadlines`
+calls.
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ from proxy.server.tasks import Tasks
 if TYPE_CHECKING:
     from proxy.server.connection import Connection
     from proxy.server.runtime import Runtime
+    from proxy.server.tunnel import Tunnel
 
 # What is to be asked again: nothing, whether its token still makes it its caller, or that and policy.
 _SETTLED, _WHO, _ALL = range(3)
 _LOOK_SECONDS = 0.5
 _AT_ONCE = 64  # decided again at the same time, where an engine is waited for
 _KEPT_HERE = ("session", "service_token")
+_LONGEST_UNNOTED = 15.0  # seconds that lie between two notes of a session's use, at most
 _SLACK = 1.0  # seconds that a clock may have been set back by between a decision and an entry
 
 
@@ -49,7 +53,19 @@ class Lasting:
         outcome: of the exchange.
     """
 
-    __slots__ = ("_connection", "_outcome", "_route", "cut_by", "due", "inquiry", "over", "under")
+    __slots__ = (
+        "_connection",
+        "_heard",
+        "_outcome",
+        "_route",
+        "cut_by",
+        "due",
+        "go_away_by",
+        "inquiry",
+        "noted_at",
+        "over",
+        "under",
+    )
 
     def __init__(self, connection: Connection, inquiry: Inquiry, route: Route, outcome: Outcome) -> None:
         self._connection = connection
@@ -57,6 +73,9 @@ class Lasting:
         self._outcome = outcome
         self.inquiry = inquiry
         self.cut_by: Callable[[], None] = connection.abort  # so that a cut answer cannot be taken for a whole one
+        self.go_away_by: Callable[[], None] | None = None  # where it would not end by itself
+        self._heard = outcome.bytes_in  # of the client, when that was last asked
+        self.noted_at = connection.loop.time()  # when that was use of its session
         self.under: object = connection.standing.snapshot  # it was decided under this one
         self.due = _SETTLED
         self.over = False
@@ -75,8 +94,19 @@ class Lasting:
             return None  # that ends in minutes; the gateway that vouches holds the other end, and cuts it when it must
         return "the caller's time is over" if now >= principal.expires_at else None
 
+    def become_tunnel(self, tunnel: Tunnel) -> None:
+        """Be a WebSocket from now on: it has words for why it ends, and lasts for as long as both sides like."""
+        self.cut_by, self.go_away_by = tunnel.cut, tunnel.go_away
+        if self._connection.runtime.lasting.going_away:
+            tunnel.go_away()
+
+    def hears(self) -> bool:
+        """Tell whether its client has sent something since this was last asked."""
+        before, self._heard = self._heard, self._outcome.bytes_in
+        return self._heard != before
+
     def holds(self, now: float) -> bool:
-        """Tell whether memory still says that its token or session is whose it was."""
+        """Tell whether memory still says that its token or session is whose it was; that is use of a session."""
         inquiry, snapshot = self.inquiry, self._connection.runtime.snapshot
         rules = self._route.config.authenticate
         try:
@@ -142,7 +172,17 @@ class Registry:
         runtime: whose snapshot they are decided by.
     """
 
-    __slots__ = ("_changed_at", "_generation", "_lasting", "_look_at", "_runtime", "_snapshot", "_tasks", "_working")
+    __slots__ = (
+        "_changed_at",
+        "_generation",
+        "_lasting",
+        "_look_at",
+        "_runtime",
+        "_snapshot",
+        "_tasks",
+        "_working",
+        "going_away",
+    )
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -153,6 +193,7 @@ class Registry:
         self._look_at = 0.0  # `loop.time()` seconds
         self._tasks = Tasks()
         self._working = False
+        self.going_away = False
 
     def __len__(self) -> int:
         return len(self._lasting)
@@ -200,11 +241,26 @@ class Registry:
             return
         self._look_at = now + _LOOK_SECONDS
         wall = time.time()
+        idle = self._runtime.snapshot.config.session.idle
+        unnoted = min(idle / 4, _LONGEST_UNNOTED)
         for each in list(self._lasting):
+            method = each.inquiry.principal.method
             if (why := each.lapse(wall)) is not None:
                 each.cut(why)
-            elif each.inquiry.principal.method == "bearer" and not each.holds(wall):
-                self._ask_again((each,), _WHO)
+            elif method == "bearer":
+                if not each.holds(wall):
+                    self._ask_again((each,), _WHO)
+            elif method in _KEPT_HERE and now >= each.noted_at + unnoted and each.hears():
+                each.noted_at = now
+                if not each.holds(wall):
+                    self._ask_again((each,), _WHO)
+
+    def go_away(self) -> None:
+        """End what would not end by itself, now and from now on: the process is about to."""
+        self.going_away = True
+        for each in list(self._lasting):
+            if each.go_away_by is not None:
+                each.go_away_by()
 
     async def end(self) -> None:
         """Stop deciding."""

@@ -42,12 +42,19 @@ class Tunnel:
         self._outcome = outcome
         self._up, self._down = Frames(masked=True), Frames(masked=False)
         self._moved_at = connection.loop.time()
-        self._cut: asyncio.Future[None] = connection.loop.create_future()
+        self._cut: asyncio.Future[tuple[int, str]] = connection.loop.create_future()
 
     def cut(self) -> None:
         """End it, for it is not permitted any more."""
+        self._end_with(POLICY_VIOLATION, "access has ended")
+
+    def go_away(self) -> None:
+        """End it, for the process will: its client finds another one."""
+        self._end_with(GOING_AWAY, "the gateway is going away")
+
+    def _end_with(self, code: int, reason: str) -> None:
         if not self._cut.done():
-            self._cut.set_result(None)
+            self._cut.set_result((code, reason))
 
     async def run(self) -> None:
         """Carry bytes both ways until the end; both sides have been told of the switch."""
@@ -69,7 +76,7 @@ class Tunnel:
             await asyncio.wait([up, down])
         late = any(not each.cancelled() and each.result() for each in (up, down))
         if self._cut.done():
-            await self._close(POLICY_VIOLATION, "access has ended")
+            await self._close(*self._cut.result())
         elif late:
             self._outcome.code = errors.TUNNEL_TIMEOUT.code
             await self._close(GOING_AWAY, "idle or open for too long")

@@ -142,6 +142,7 @@ class Worker:
         listeners = [*self._listeners.values(), *self._retired]
         for listener in listeners:
             listener.stop()
+        self._runtime.lasting.go_away()
         ended = await asyncio.gather(*(listener.finish(timeout) for listener in listeners))
         if not all(ended):
             tell(f"requests were cut after {timeout:g} s")

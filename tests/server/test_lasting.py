@@ -6,14 +6,25 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from proxy.config.limits import Limits
+from proxy.config.schema import Authenticate
+from proxy.http.message import RequestHead
+from proxy.http.target import parse_target
+from proxy.identity.authenticate import Authenticator
+from proxy.identity.issuers import Issuers
 from proxy.identity.principal import Principal
-from proxy.server.lasting import Registry
+from proxy.identity.sessions.live import Sessions
+from proxy.identity.sessions.sqlite import SQLiteStore
+from proxy.server.lasting import Lasting, Registry
+from proxy.server.outcome import Outcome
 from proxy.transport.deadlines import Deadlines
+from tests.identity.sessions.made import HOST, handle, session
 
 
 def somebody(method: Any, **facts: Any) -> Principal:
@@ -30,8 +41,12 @@ class Lasts:
     held: bool = True
     due: int = 0
     over: bool = False
+    noted_at: float = 0.0
+    heard: bool = False
+    go_away_by: Any = None
     asked: list[int] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
+    used: int = 0
 
     @property
     def inquiry(self) -> Any:
@@ -44,7 +59,12 @@ class Lasts:
     def lapse(self, now: float) -> str | None:
         return "over" if now >= self.principal.expires_at else None
 
+    def hears(self) -> bool:
+        before, self.heard = self.heard, False
+        return before
+
     def holds(self, now: float) -> bool:
+        self.used += 1
         return self.held
 
     def cut(self, why: str) -> None:
@@ -65,7 +85,8 @@ class Stage:
 
     @staticmethod
     def snapshot() -> Any:
-        return SimpleNamespace(engine=SimpleNamespace(generation=object()))
+        config = SimpleNamespace(session=SimpleNamespace(idle=60.0))
+        return SimpleNamespace(engine=SimpleNamespace(generation=object()), config=config)
 
     def enter(self, principal: Principal, **options: Any) -> Any:
         lasts: Any = Lasts(principal, **{"under": self.runtime.snapshot, **options})
@@ -151,5 +172,96 @@ def test_who_has_lapsed_is_cut_and_whose_token_does_not_hold_is_asked_for_it() -
         stage.runtime.deadlines.sweep(1e9)
         await settle()
         assert (lapsed.cuts, withdrawn.cuts, withdrawn.asked) == (["over"], [], [1])
+
+    run(story())
+
+
+@pytest.mark.parametrize("method", ["session", "service_token"])
+def test_what_a_client_sends_is_use_of_its_session_now_and_then(method: str) -> None:
+    async def story() -> None:
+        stage = Stage()
+        lasts = stage.enter(somebody(method))
+        entered, uses = lasts.used, []
+        for now, heard in (
+            (10.0, True),
+            (16.0, False),
+            (17.0, True),
+            (18.0, True),
+            (31.0, False),
+            (40.0, True),
+            (46.0, False),
+        ):
+            lasts.heard = lasts.heard or heard
+            stage.runtime.deadlines.sweep(now)
+            uses.append(lasts.used - entered)
+        assert uses == [0, 1, 1, 1, 2, 2, 3]
+
+    run(story())
+
+
+def test_a_session_that_ended_unseen_is_found_out_by_its_use() -> None:
+    async def story() -> None:
+        stage = Stage()
+        lasts = stage.enter(somebody("session"))
+        lasts.held, lasts.heard = False, True
+        stage.runtime.deadlines.sweep(20.0)
+        await settle()
+        assert lasts.asked == [1]
+
+    run(story())
+
+
+def test_use_is_written_down_with_the_session(tmp_path: Path) -> None:
+    async def story() -> None:
+        now = time.time()
+        store = SQLiteStore(tmp_path / "sessions.db")
+        kept = session(seen_at=now - 50)
+        text, record = handle(kept)
+        await store.create(kept, record, begun_at=0)
+        sessions = Sessions(store, idle=60.0)
+        await sessions.following.step()
+        authenticator = Authenticator(Issuers({}), Limits(), sessions)
+        head = RequestHead(b"GET", b"/", (1, 1), [(b"cookie", b"__Host-ztproxy=" + text)])
+        target = parse_target(b"GET", b"/", [HOST.encode()], (1, 1))
+        rules = Authenticate(sign_in=True)
+        principal = await authenticator.authenticate(head, rules, None, now - 50, target)
+
+        config = SimpleNamespace(session=SimpleNamespace(idle=60.0))
+        snapshot = SimpleNamespace(
+            engine=SimpleNamespace(generation=object()), config=config, authenticator=authenticator
+        )
+        runtime: Any = SimpleNamespace(deadlines=Deadlines(), snapshot=snapshot)
+        runtime.lasting = Registry(runtime)
+        loop = SimpleNamespace(time=lambda: 0.0)
+        connection: Any = SimpleNamespace(
+            runtime=runtime, abort=None, loop=loop, standing=SimpleNamespace(snapshot=snapshot)
+        )
+        inquiry: Any = SimpleNamespace(head=head, target=target, principal=principal, peer=None, time=now - 50)
+        route: Any = SimpleNamespace(config=SimpleNamespace(authenticate=rules))
+        outcome = Outcome()
+        runtime.lasting.look()
+        lasting = Lasting(connection, inquiry, route, outcome)
+        runtime.lasting._lasting.add(lasting)
+
+        runtime.deadlines.sweep(20.0)
+        await sessions.flush()
+        assert (await store.get(kept.id)).seen_at == kept.seen_at
+        outcome.bytes_in += 1
+        runtime.deadlines.sweep(21.0)
+        await sessions.flush()
+        assert (await store.get(kept.id)).seen_at >= now
+        await store.close()
+
+    run(story())
+
+
+def test_who_would_not_end_by_itself_goes_away_with_the_process() -> None:
+    async def story() -> None:
+        stage, gone = Stage(), []
+        stage.enter(somebody("none"))
+        stage.enter(somebody("none"), go_away_by=lambda: gone.append("a tunnel"))
+        stage.registry.go_away()
+        assert gone == ["a tunnel"]
+        assert stage.registry.going_away
 
     run(story())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,11 +16,12 @@ from typing import Any
 import pytest
 
 from proxy.http.websocket import accept_of
-from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, gateway, read_fields, wait_for
+from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, gateway, read_fields, read_request, wait_for
 from tests.world import WEB, World, config
 
 ROUTE = "  - {{name: raw, host: raw.example.org, upstream: wiki, allow: [{{{who}}}], timeouts: {{{timeouts}}}}}\n"
 CUT_SECONDS = 2.0
+DRAIN_SECONDS = 30.0  # unless a config says otherwise
 
 
 def routes(who: str = "anyone: true", timeouts: str = "") -> str:
@@ -68,6 +70,8 @@ class Peer(RawUpstream):
         self.fields: list[tuple[str, str]] = []
         self.events: list[socket.socket] = []
         self.ended = threading.Event()
+        self.may_switch = threading.Event()
+        self.may_switch.set()
 
     def _answer(self, sock: socket.socket) -> None:
         reader = Reader(sock)
@@ -76,6 +80,7 @@ class Peer(RawUpstream):
         asked = {name.lower(): value for name, value in self.fields}
         try:
             if "upgrade" in asked:
+                assert self.may_switch.wait(PATIENCE)
                 accept = self.accept or accept_of(asked["sec-websocket-key"].encode())
                 sock.sendall(
                     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -107,6 +112,17 @@ def front(place: Path, peer: Peer, request: pytest.FixtureRequest) -> Iterator[G
 
 def open_websocket(client: Client, *fields: str) -> dict[str, str]:
     """Make the handshake; return the answer's fields, with `status` among them."""
+    key = ask_for_websocket(client, *fields)
+    status = client.reader.line().split(b" ")[1].decode()
+    answer = {name.lower(): value for name, value in read_fields(client.reader)}
+    if status == "101":
+        assert answer["sec-websocket-accept"] == accept_of(key).decode()
+        assert (answer["upgrade"], answer["connection"]) == ("websocket", "Upgrade")
+    return {**answer, "status": status}
+
+
+def ask_for_websocket(client: Client, *fields: str) -> bytes:
+    """Send a handshake; return its key."""
     key = base64.b64encode(os.urandom(16))
     lines = [
         "GET /chat HTTP/1.1",
@@ -118,12 +134,7 @@ def open_websocket(client: Client, *fields: str) -> dict[str, str]:
         *fields,
     ]
     client.send(("\r\n".join(lines) + "\r\n\r\n").encode())
-    status = client.reader.line().split(b" ")[1].decode()
-    answer = {name.lower(): value for name, value in read_fields(client.reader)}
-    if status == "101":
-        assert answer["sec-websocket-accept"] == accept_of(key).decode()
-        assert (answer["upgrade"], answer["connection"]) == ("websocket", "Upgrade")
-    return {**answer, "status": status}
+    return key
 
 
 @pytest.fixture(params=["plain", "edge"])
@@ -247,6 +258,47 @@ def test_a_reload_that_still_permits_a_websocket_leaves_it_alone(front: Gateway,
     assert read_frame(client.reader) == (1, b"still here")
 
 
+def test_a_websocket_is_told_that_the_gateway_goes_away_and_does_not_hold_it_up(
+    front: Gateway, client: Client, peer: Peer
+) -> None:
+    assert open_websocket(client)["status"] == "101"
+    began = time.monotonic()
+    front.process.send_signal(signal.SIGTERM)
+    opcode, payload = read_frame(client.reader)
+    assert (opcode, payload[:2]) == (8, (1001).to_bytes(2))
+    client.send(frame(8, payload[:2], masked=True))
+    assert front.process.wait(PATIENCE) == 0
+    assert time.monotonic() - began < DRAIN_SECONDS / 3
+    assert peer.ended.is_set()
+    record = access(front)
+    assert (record["status"], record["code"]) == (101, None)
+
+
+def comes_in(front: Gateway) -> bool:
+    try:
+        Client(front.address("plain")).socket.close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_websocket_that_begins_while_the_gateway_goes_away_is_told_at_once(
+    front: Gateway, client: Client, peer: Peer
+) -> None:
+    peer.may_switch.clear()
+    ask_for_websocket(client)
+    wait_for(lambda: peer.fields, "a handshake")
+    front.process.send_signal(signal.SIGTERM)
+    front.event("draining")
+    wait_for(lambda: not comes_in(front), "a closed door")
+    peer.may_switch.set()
+    assert client.reader.line().split(b" ")[1] == b"101"
+    read_fields(client.reader)
+    assert read_frame(client.reader)[1][:2] == (1001).to_bytes(2)
+    client.socket.close()
+    assert front.process.wait(PATIENCE) == 0
+
+
 @pytest.mark.parametrize("front", [{"who": 'workloads: ["spiffe://example.org/ns/shop/*"]'}], indirect=True)
 def test_a_websocket_ends_with_the_certificate_that_it_was_made_with(front: Gateway, world: World, place: Path) -> None:
     now = datetime.now(UTC)
@@ -293,3 +345,69 @@ def test_an_event_stream_is_cut_when_a_reload_denies_it_and_cannot_be_taken_for_
     assert time.monotonic() - began < CUT_SECONDS
     record = access(front)
     assert (record["status"], record["code"], record["bytes_out"]) == (200, "access_ended", 9)
+
+
+class Poll(RawUpstream):
+    """An upstream that answers at once, and a long poll when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.may_answer = threading.Event()
+        self.waits = threading.Event()
+
+    def _answer(self, sock: socket.socket) -> None:
+        reader = Reader(sock)
+        try:
+            while request := read_request(reader):
+                if request.target == "/poll":
+                    self.waits.set()
+                    assert self.may_answer.wait(PATIENCE)
+                sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        except (EOFError, OSError):
+            pass
+
+
+@pytest.fixture
+def poll() -> Iterator[Poll]:
+    running = Poll()
+    yield running
+    running.may_answer.set()
+    running.close()
+
+
+@pytest.fixture
+def polled(place: Path, poll: Poll) -> Iterator[Gateway]:
+    with gateway(place, config(poll.url, routes=routes())) as running:
+        yield running
+
+
+@pytest.fixture(params=["in a task", "in no task"])
+def polling(polled: Gateway, poll: Poll, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client that waits for a long poll: on its first connection upstream, or on one that is idle."""
+    with Client(polled.address("plain")) as client:
+        if request.param == "in no task":
+            for _ in range(2):
+                assert client.get("/", "raw.example.org").body == b"ok"
+        client.send(b"GET /poll HTTP/1.1\r\nHost: raw.example.org\r\n\r\n")
+        assert poll.waits.wait(PATIENCE)
+        yield client
+
+
+def test_a_long_poll_is_cut_when_a_reload_denies_it(polled: Gateway, polling: Client, poll: Poll) -> None:
+    polled.reload(config(poll.url, routes=routes("groups: [nobody]")))
+    polled.event("reloaded")
+    began = time.monotonic()
+    assert polling.closed()
+    assert time.monotonic() - began < CUT_SECONDS
+    cut = wait_for(lambda: [each for each in polled.of_type("access") if each["code"] == "access_ended"], "a record")
+    assert [each["path"] for each in cut] == ["/poll"]
+
+
+def test_a_long_poll_that_is_still_permitted_gets_its_answer(polled: Gateway, polling: Client, poll: Poll) -> None:
+    before = len(polled.of_type("decision"))
+    polled.reload(config(poll.url, routes=routes("anyone: true, paths: [/poll]")))
+    polled.event("reloaded")
+    wait_for(lambda: len(polled.of_type("decision")) > before, "another decision")
+    poll.may_answer.set()
+    answer = polling.answer()
+    assert (answer.status, answer.body) == (200, b"ok")

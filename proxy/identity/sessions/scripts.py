@@ -260,6 +260,7 @@ local function forget(id)
   call('DEL', P .. 's:' .. id)
   call('ZREM', P .. 'all', id)
   drop_handles(id)
+  note(id)
 end
 for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'all', '-inf', '(' .. ARGV[2])) do forget(id) end
 for _, id in ipairs(call('ZRANGE', P .. 'all', 0, -1)) do

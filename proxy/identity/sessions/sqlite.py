@@ -11,6 +11,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -212,7 +213,7 @@ class SQLiteStore:
             "INSERT INTO once VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at"
             " WHERE expires_at <= ?"
         )
-        values = (kind, key, expires_at, self._clock())
+        values = (kind, sha256(key.encode()).hexdigest(), expires_at, self._clock())
         return await self._database.write(lambda db: db.execute(statement, values).rowcount == 1)
 
     async def put_code(self, digest: bytes, payload: bytes, expires_at: float) -> None:
@@ -317,12 +318,15 @@ class SQLiteStore:
         await self._database.write(lambda db: db.execute(statement, (at, name)))
 
     async def sweep(self, now: float, seen_before: float) -> None:
-        """Forget what has expired, and sessions that nobody uses."""
+        """Forget what has expired, and sessions that nobody uses; what lasts on these must end too."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(
-                "DELETE FROM sessions WHERE expires_at <= ? OR (ended_at IS NULL AND seen_at < ?)", (now, seen_before)
+            statement = (
+                "DELETE FROM sessions WHERE expires_at <= ? OR (ended_at IS NULL AND seen_at < ?)"
+                " RETURNING id, ended_at"
             )
+            gone = db.execute(statement, (now, seen_before)).fetchall()
+            note_changes(db, [each for each, ended_at in gone if ended_at is None], self._clock())
             db.execute("DELETE FROM handles WHERE session_id NOT IN (SELECT id FROM sessions)")
             for table in ("endings", "once", "codes", "leases"):
                 db.execute(f"DELETE FROM {table} WHERE expires_at <= ?", (now,))  # noqa: S608

@@ -281,7 +281,9 @@ async def test_what_has_expired_is_swept(store: Store) -> None:
     for each in (over, idle, good):
         await store.create(each, handle(each)[1], begun_at=0)
     record = (await store.handles(over.id))[0]
+    cursor = (await store.changes(None)).cursor
     await store.sweep(now + 20, now - 100)
+    assert (await store.changes(cursor)).ids == {over.id, idle.id}
     assert await store.get(over.id) is None
     assert await store.find(record.digest) is None
     assert await store.get(idle.id) is None
