@@ -23,6 +23,8 @@ from proxy.policy.scalars import find_fault
 
 PACKAGE: Final = Path(__file__).resolve().parent
 _HERE: Final = ("policy", "path")
+# What is beside a policy and is none of it, nor its data: tests in Rego, and tables of tests.
+TESTS: Final = ("_test.rego", ".policy.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def default_policy() -> Path:
 def read_sources(path: Path | None) -> tuple[Sources | None, list[Mistake]]:
     """Read a Rego file, or a folder of Rego and data files; None is the default policy.
 
-    Tests (`…_test.rego`) are not read: what is loaded to serve is what decides.
+    Tests (`…_test.rego`, `….policy.yaml`) are not read: what is loaded to serve is what decides.
     """
     root = path or default_policy()
     sources, mistakes = Sources(), []
@@ -80,7 +82,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _add(sources: Sources, root: Path, file: Path) -> list[str]:
     """Add what a file holds; return what is wrong with it."""
-    if file.name.endswith("_test.rego"):
+    if file.name.endswith(TESTS):
         return []
     read = _READERS.get(file.suffix)
     if file.suffix != ".rego" and read is None:

@@ -1,7 +1,8 @@
 """Policy tests: rules called `test_…` in `*_test.rego` files, run on the embedded engine as `opa test` runs them.
 
-A test passes when its rule is true; false, undefined and every other value fail. All files that are named are loaded
-together, as one policy with its data, so what passes here and under `opa test` means the same to both.
+A test passes when its rule is true; false, undefined and every other value fail; one called `todo_test_…` is not run.
+All files that are named are loaded together, as one policy with its data, so what passes here and under `opa test`
+means the same to both.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from proxy.policy import syntax
-from proxy.policy.embedded import compile_policy, told
+from proxy.policy.embedded import compile_policy
 from proxy.policy.modules import read_module
+from proxy.policy.reading import told
 from proxy.policy.sources import Module, Sources, read_sources
 
 PREFIX = "test_"
+TODO = "todo_test_"
 SUFFIX = "_test.rego"
+
+
+Outcome = Literal["pass", "fail", "error", "skipped"]
 
 
 class CannotRun(Exception):  # noqa: N818 - a state, not an accident
@@ -38,13 +44,18 @@ class Found:
 
     @property
     def rule(self) -> str:
-        """Its path from the root of data."""
-        return f"{self.package}.{self.name}"
+        """Its path from the root of data; what no policy holds has its name alone."""
+        return f"{self.package}.{self.name}" if self.package else self.name
 
     @property
     def place(self) -> str:
         """Where it stands, for people and editors."""
         return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def todo(self) -> bool:
+        """Whether it is not to be run yet."""
+        return self.name.startswith(TODO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +64,50 @@ class Result:
 
     Args:
         test: which.
-        outcome: `pass`; `fail`, for it is not true; or `error`, for it could not be evaluated.
+        outcome: `pass`; `fail`, for it is not true; `error`, for it could not be evaluated; `skipped`, for it is not to
+            be run yet.
         duration_ns: nanoseconds.
         message: of an error.
+        printed: what `print` wrote, each with its place.
     """
 
     test: Found
-    outcome: Literal["pass", "fail", "error"]
+    outcome: Outcome
     duration_ns: int
     message: str = ""
+    printed: tuple[str, ...] = ()
+
+
+class Suite:
+    """The tests of some files and folders, loaded with all that they test.
+
+    Attributes:
+        engine: of regorus, loaded; it lives on the thread that made it.
+        tests: in the order of files and lines; there may be none.
+    """
+
+    __slots__ = ("engine", "tests")
+
+    def __init__(self, engine: Any, tests: list[Found]) -> None:
+        self.engine = engine
+        self.tests = tests
+
+    @classmethod
+    def load(cls, paths: Iterable[Path]) -> Self:
+        """Load files and folders.
+
+        Raises:
+            CannotRun: a path does not exist, a file does not load, or a test would not be run.
+        """
+        modules, data = _read(paths)
+        engine, faults, _ = compile_policy(modules, data, [])
+        if engine is None:
+            raise CannotRun(*faults)
+        return cls(engine, _find([read_module(tree) for tree in json.loads(engine.get_ast_as_json())]))
+
+    def run(self, test: Found) -> Result:
+        """Run one of the tests."""
+        return Result(test, "skipped", 0) if test.todo else _run(self.engine, test)
 
 
 def run_tests(paths: Iterable[Path]) -> list[Result]:
@@ -70,14 +116,10 @@ def run_tests(paths: Iterable[Path]) -> list[Result]:
     Raises:
         CannotRun: a path does not exist, a file does not load, or there is no test.
     """
-    modules, data = _read(paths)
-    engine, faults, _ = compile_policy(modules, data, [])
-    if engine is None:
-        raise CannotRun(*faults)
-    tests = _find([read_module(tree) for tree in json.loads(engine.get_ast_as_json())])
-    if not tests:
+    suite = Suite.load(paths)
+    if not suite.tests:
         raise CannotRun(f"no test was found: tests are rules called {PREFIX}… in files called …{SUFFIX}")
-    return [_run(engine, test) for test in tests]
+    return [suite.run(test) for test in suite.tests]
 
 
 def _read(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
@@ -127,7 +169,7 @@ def _find(modules: list[syntax.Module]) -> list[Found]:
     for module in modules:
         for rule in module.rules if module.file.endswith(SUFFIX) else ():
             name = rule.steps[0]
-            if not isinstance(name, str) or not name.startswith(PREFIX):
+            if not isinstance(name, str) or not name.startswith((PREFIX, TODO)):
                 continue
             test = Found(
                 syntax.dotted(("data", *module.package)), name, module.file, rule.span["line"], rule.span["col"]
@@ -143,8 +185,9 @@ def _find(modules: list[syntax.Module]) -> list[Found]:
 
 def _run(engine: Any, test: Found) -> Result:
     engine.set_input({})
+    engine.set_gather_prints(True)
     began = time.perf_counter_ns()
-    outcome: Literal["pass", "fail", "error"] = "error"
+    outcome: Outcome = "error"
     message = ""
     try:
         outcome = "pass" if engine.eval_rule(test.rule) is True else "fail"
@@ -152,4 +195,5 @@ def _run(engine: Any, test: Found) -> Result:
         raise
     except BaseException as error:  # a panic of the engine is no Exception
         message = told(error)
-    return Result(test, outcome, time.perf_counter_ns() - began, message)
+    duration = time.perf_counter_ns() - began
+    return Result(test, outcome, duration, message, tuple(engine.take_prints()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from proxy.config import document
 from proxy.config.mistake import Location, Mistake, did_you_mean
@@ -19,6 +19,7 @@ from proxy.workbench.outcome import Outcome
 from proxy.workbench.table_schema import FILE, GIVEN, THEN, WHEN, Key
 
 SUFFIX: Final = ".policy.yaml"
+Verdict = Literal["pass", "fail", "error"]
 _WHO: Final = ("groups", "claims", "issuer", "method", "age", "amr", "acr", "workload", "device")
 _TEST: Final = ("name", "todo", "given", "when", "then")
 
@@ -229,7 +230,7 @@ def _who(given: Mapping[str, Any]) -> Who:
     return replace(who, email=given.get("email", who.email))
 
 
-def run_table_test(desk: Desk, test: TableTest) -> tuple[str, list[str], Outcome | None]:
+def run_table_test(desk: Desk, test: TableTest) -> tuple[Verdict, list[str], Outcome | None]:
     """Run a test.
 
     Returns:

@@ -1,0 +1,193 @@
+"""Tests in processes of their own, several at a time, each against the clock.
+
+regorus holds the interpreter through an evaluation, has no timer, and ends its process where it runs out of stack. So
+tests run in forks of the process that has loaded everything: one that takes too long is killed with its process,
+another takes the place, and nothing else is lost. It knows numbers and results, and nothing of what a test is.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import selectors
+import signal
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+_LENGTH: Final = struct.Struct("!I")
+_NUMBER: Final = struct.Struct("!i")
+_END: Final = -1
+
+
+class Work(Protocol):
+    """What a fork does."""
+
+    def run(self, number: int) -> Any:
+        """Do one piece; the result can be pickled."""
+
+    def finish(self) -> Any:
+        """Return what is left when there is no more to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A piece without a result. `reason`: why, such as `took longer than 5s`."""
+
+    reason: str
+
+
+class _Fork:
+    """A process that does pieces: what it is asked by, and what it answers by."""
+
+    def __init__(self, pid: int, ask: int, answer: int) -> None:
+        self.pid = pid
+        self.ask = ask
+        self.answer = answer
+        self.number: int | None = None
+        self.deadline = 0.0
+        self._received = bytearray()
+
+    def give(self, number: int, timeout: float) -> None:
+        """Ask for a piece, or with `_END` for what is left."""
+        self.number = number if number != _END else None
+        self.deadline = time.monotonic() + timeout
+        os.write(self.ask, _NUMBER.pack(number))
+
+    def read(self, content: bytes) -> bytes | None:
+        """Take bytes of an answer; return the answer when it is whole."""
+        self._received += content
+        start = _LENGTH.size
+        if len(self._received) < start or len(self._received) < start + _LENGTH.unpack_from(self._received)[0]:
+            return None
+        whole = bytes(self._received[start:])
+        self._received.clear()
+        return whole
+
+    def end(self) -> None:
+        """End it, if it has not ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.close(self.ask)
+        os.close(self.answer)
+        os.waitpid(self.pid, 0)
+
+
+def run_all(
+    work: Work, numbers: Iterable[int], processes: int, timeout: float, finished: Callable[[Any], None]
+) -> Iterator[tuple[int, Any]]:
+    """Do all pieces of a work; yield the number and the result of each, or `Lost`, as they come.
+
+    Args:
+        work: it is loaded already, and forked with the process.
+        numbers: of the pieces.
+        processes: how many at a time.
+        timeout: seconds that each may take.
+        finished: told what each fork has left at its end; of one that was lost nothing is left.
+    """
+    pool = _Pool(work, deque(numbers), timeout, finished)
+    try:
+        yield from pool.run(processes)
+    finally:
+        pool.close()
+
+
+class _Pool:
+    def __init__(self, work: Work, waiting: deque[int], timeout: float, finished: Callable[[Any], None]) -> None:
+        self._work = work
+        self._waiting = waiting
+        self._timeout = timeout
+        self._finished = finished
+        self._forks: list[_Fork] = []
+        self._selector = selectors.DefaultSelector()
+
+    def run(self, processes: int) -> Iterator[tuple[int, Any]]:
+        for _ in range(min(processes, len(self._waiting))):
+            self._begin()
+        while self._forks:
+            wait = max(0.0, min(fork.deadline for fork in self._forks) - time.monotonic())
+            ready = [key.data for key, _ in self._selector.select(wait)]
+            for fork in ready:
+                yield from self._take(fork)
+            now = time.monotonic()
+            for fork in [fork for fork in self._forks if fork not in ready and now > fork.deadline]:
+                yield from self._lose(fork, f"took longer than {self._timeout:g}s")
+
+    def close(self) -> None:
+        for fork in [*self._forks]:
+            self._end(fork)
+        self._selector.close()
+
+    def _begin(self) -> None:
+        """Start a fork, and give it a piece."""
+        asked, ask = os.pipe()
+        answer, answered = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            for descriptor in (ask, answer, *(one for fork in self._forks for one in (fork.ask, fork.answer))):
+                os.close(descriptor)
+            _serve(self._work, asked, answered)
+        os.close(asked)
+        os.close(answered)
+        fork = _Fork(pid, ask, answer)
+        self._forks.append(fork)
+        self._selector.register(answer, selectors.EVENT_READ, fork)
+        fork.give(self._waiting.popleft(), self._timeout)
+
+    def _take(self, fork: _Fork) -> Iterator[tuple[int, Any]]:
+        """Read what a fork says; a whole result is yielded, and the next piece given."""
+        content = os.read(fork.answer, 65536)
+        if not content:
+            yield from self._lose(fork, "ended the process that it ran in")
+            return
+        if (whole := fork.read(content)) is None:
+            return
+        number, result = fork.number, pickle.loads(whole)  # noqa: S301 - of a fork of our own
+        if number is None:
+            self._finished(result)
+            self._end(fork)
+            return
+        fork.give(self._waiting.popleft() if self._waiting else _END, self._timeout)
+        yield number, result
+
+    def _lose(self, fork: _Fork, reason: str) -> Iterator[tuple[int, Any]]:
+        """Let a fork go that has ended, or must; another one goes on."""
+        self._end(fork)
+        if fork.number is not None:
+            yield fork.number, Lost(reason)
+        if self._waiting:
+            self._begin()
+
+    def _end(self, fork: _Fork) -> None:
+        self._forks.remove(fork)
+        self._selector.unregister(fork.answer)
+        fork.end()
+
+
+def _serve(work: Work, asked: int, answered: int) -> None:
+    """Do what is asked until the end; this is the life of a fork, and does not return."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its forks
+        while len(question := os.read(asked, _NUMBER.size)) == _NUMBER.size:
+            (number,) = _NUMBER.unpack(question)
+            text = pickle.dumps(work.finish() if number == _END else work.run(number))
+            _write(answered, _LENGTH.pack(len(text)) + text)
+            if number == _END:
+                break
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
