@@ -88,6 +88,12 @@ class Application:
         asked = {"redirect_uri": redirect_uri, "code_challenge": challenge, "code_challenge_method": "S256"}
         return f"{self.origin}{_PORTAL}command-line{self._path}?{urlencode({**asked, 'state': state})}"
 
+    def greet(self) -> None:
+        """Ask whether people sign in there at all. Raise Unreachable."""
+        status, _ = self._ask("token")
+        if status != 401:
+            raise Unreachable(f"{self.origin} answered {status}, and must be an application that people sign in to")
+
     def redeem(self, code: str, redirect_uri: str, verifier: str) -> Token:
         """Return the token that a code is good for.
 

@@ -48,6 +48,10 @@ def login(
     from proxy.cli.tokens import CannotKeep
 
     application, tokens = _begin(url, ca)
+    try:
+        application.greet()
+    except Unreachable as error:
+        _fail(CANNOT, str(error))
     verifier, state = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     with Loopback(state, application.done) as loopback:
         page = application.page(loopback.redirect_uri, verifier, state)

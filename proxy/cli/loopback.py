@@ -72,25 +72,26 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, state: str, done: str, answers: queue.SimpleQueue[Answer]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.done = done
+        self.answers = answers
         self._state = state
-        self._answers = answers
         self._lock = threading.Lock()
         self._answered = False
 
-    def take(self, path: str) -> bool:
-        """Take an answer, the first time that it is one."""
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a browser that has hung up."""
+
+    def take(self, path: str) -> Answer | None:
+        """Return the answer that a path brings, the first time that it is one."""
         split = urlsplit(path)
         query = parse_qs(split.query, max_num_fields=8)
         states, codes, errors = (query.get(name, []) for name in ("state", "code", "error"))
         if split.path != _PATH or len(states) != 1 or not compare_digest(states[0].encode(), self._state.encode()):
-            return False
+            return None
         if len(codes) + len(errors) != 1:
-            return False
+            return None
         with self._lock:
             first, self._answered = not self._answered, True
-        if first:
-            self._answers.put(Answer(codes[0] if codes else ""))
-        return first
+        return Answer(codes[0] if codes else "") if first else None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -100,9 +101,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         try:
-            taken = len(self.path) <= _LONGEST and self.server.take(self.path)
+            taken = self.server.take(self.path) if len(self.path) <= _LONGEST else None
         except ValueError:
-            taken = False
+            taken = None
+        try:
+            self._send_on(taken is not None)
+        finally:
+            if taken is not None:  # last, for the command may be over at once
+                self.server.answers.put(taken)
+
+    def _send_on(self, taken: bool) -> None:
         self.send_response(303 if taken else 404)
         if taken:
             self.send_header("Location", self.server.done)

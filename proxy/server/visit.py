@@ -173,7 +173,8 @@ def lead_to_sign_in(
         return None
     if refused.row is errors.CREDENTIALS_MISSING:
         return portal.begin(target, head.headers, now, request_id)
-    if refused.row is errors.STEP_UP_REQUIRED and principal is not None and principal.method == "session":
+    by_cookie = handle_of(head.headers) is not None  # a program that shows a session's token could not follow
+    if refused.row is errors.STEP_UP_REQUIRED and by_cookie and principal is not None and principal.method == "session":
         require = refused.decision.require if isinstance(refused, Denied) and refused.decision is not None else None
         if require is not None:
             return portal.begin(target, head.headers, now, request_id, step_up=require)

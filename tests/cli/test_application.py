@@ -134,6 +134,17 @@ def test_a_token_is_good_while_its_host_says_so(host: Host, status: int, good: b
     assert (host.says(status, {"expires_in": 5, "user": "ana"}).look(TOKEN) is not None) == good
 
 
+@pytest.mark.parametrize(("status", "greets"), [(401, True), (200, False), (302, False), (404, False), (503, False)])
+def test_an_application_is_one_that_people_sign_in_to(host: Host, status: int, greets: bool) -> None:
+    application = host.says(status, {})
+    if greets:
+        application.greet()
+    else:
+        with pytest.raises(Unreachable, match=f"answered {status}, and must be an application"):
+            application.greet()
+    assert host.asked == ["GET /.ztproxy/token []"]
+
+
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 def test_any_other_answer_says_nothing_of_a_token(host: Host, status: int) -> None:
     with pytest.raises(Unreachable, match=f"answered {status}"):

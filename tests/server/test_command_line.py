@@ -104,6 +104,14 @@ async def answer_page(person: Person, url: str, answer: str) -> None:
     assert found.url.path == "/.ztproxy/command-line-done"
 
 
+async def kept_after(terminal: Terminal, person: Person) -> dict[str, str]:
+    """Log in, and return what is kept of it."""
+    done = await terminal.login(person)
+    assert done.status == 0, done.err
+    (kept,) = json.loads(terminal.tokens.read_text()).values()
+    return dict(kept)
+
+
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Be an HTTP proxy for which every host is this machine."""
     head = await reader.readuntil(b"\r\n\r\n")
@@ -198,9 +206,9 @@ async def test_the_commands_of_the_page_work_and_leave_nothing_secret_behind(
 async def test_a_token_is_of_one_host_and_ends_with_its_session(
     terminal: Terminal, ana: Person, service: Upstream
 ) -> None:
-    done = await terminal.login(ana)
-    assert done.status == 0, done.err
-    (kept,) = json.loads(terminal.tokens.read_text()).values()
+    before, kept = [await kept_after(terminal, ana) for _ in range(2)]
+    given_back = {**PROGRAM, "Authorization": f"Bearer {before['text']}"}
+    assert (await ana.until(401, headers=given_back))[0].status == 401
     shown = {**PROGRAM, "Authorization": f"Bearer {kept['text']}"}
     async with asyncio.timeout(PATIENCE), ana.session.post(ana.url("wiki"), data=b"x", headers=shown) as answer:
         assert answer.status == 200
@@ -261,6 +269,8 @@ async def test_a_login_that_is_not_allowed_or_cannot_be_had_says_so(terminal: Te
     assert done.err.endswith("it was not allowed in the browser\n")
     assert not terminal.tokens.exists()
     url = f"https://wiki.example.org:{terminal.staffed.port}"
+    done = await terminal.run("ztproxy login https://nobody.example.org")
+    assert (done.status, "cannot be reached" in done.err, terminal.opened.exists()) == (2, True, True)
     del terminal.environment["CURL_CA_BUNDLE"]
     tokens = terminal.tokens
     tokens.parent.mkdir(parents=True, mode=0o700)
