@@ -33,6 +33,10 @@ SPREAD = 0.2  # share of a pause that is left to chance
 FILE_INTERVAL = 5.0  # seconds between two looks at a key file
 
 
+class UnknownKey(InvalidToken):
+    """A token names a key that is none of its issuer's, or none yet."""
+
+
 def spread(pause: float) -> float:
     """Return a pause that is shorter by chance: several workers must not ask an issuer all at once, again and again."""
     return pause * random.uniform(1 - SPREAD, 1)  # noqa: S311 - it hides nothing
@@ -176,7 +180,7 @@ class KeySource:
         """Return the key that a token names, fetched anew where it is unknown.
 
         Raises:
-            InvalidToken: the issuer has no such key.
+            UnknownKey: the issuer has no such key, as far as it was asked lately.
             Refused: TOKEN_KEYS_UNAVAILABLE, its keys were never fetched or are too old.
         """
         if self.keys is None:
@@ -189,7 +193,7 @@ class KeySource:
             await self._wait()
             key = self.keys.find(token)
         if key is None:
-            raise InvalidToken("key must be one of the issuer's")
+            raise UnknownKey("key must be one of the issuer's")
         return key
 
     def _ask(self) -> None:

@@ -147,9 +147,7 @@ def _device(request: PortalRequest) -> str:
 
 def with_identity(session: Session, identity: Identity, keyring: Keyring, refresh_at: float) -> Session:
     """Return a session with what its provider says now; tokens sealed, and kept where there is no new one."""
-    refresh_token = session.refresh_token
-    if identity.refresh_token:
-        refresh_token = keyring.seal(REFRESH_TOKEN, identity.refresh_token.encode())
+    session = with_refresh_token(session, identity.refresh_token, keyring)
     id_token = keyring.seal(ID_TOKEN, identity.id_token.encode()) if identity.id_token else session.id_token
     return replace(
         session,
@@ -160,7 +158,11 @@ def with_identity(session: Session, identity: Identity, keyring: Keyring, refres
         acr=identity.acr,
         authenticated_at=identity.authenticated_at,
         provider_sid=identity.provider_sid or session.provider_sid,
-        refresh_at=refresh_at if refresh_token else None,
-        refresh_token=refresh_token,
+        refresh_at=refresh_at if session.refresh_token else None,
         id_token=id_token,
     )
+
+
+def with_refresh_token(session: Session, token: str, keyring: Keyring) -> Session:
+    """Return a session with the token that its provider gave in the place of the last one; empty: it gave none."""
+    return replace(session, refresh_token=keyring.seal(REFRESH_TOKEN, token.encode())) if token else session

@@ -3,7 +3,7 @@
 Who uses a session notices that its time has come, and goes on with what is known; `run` asks the provider. A session
 has one refresh token, which many a provider lets nobody use twice: whoever asks holds a lease in the store, so that of
 all workers of all hosts one asks. A provider that cannot be asked changes nothing, and is asked again later; one that
-says that the grant is gone ends the session.
+says that the grant is gone ends the session. What it gives in the place of a token is kept whatever else fails.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from secrets import token_hex
 
-from proxy.identity.login.outcome import Ended, Identity, LoginUnavailable
+from proxy.identity.login.outcome import Ended, Identity, LoginUnavailable, Postponed
 from proxy.identity.sealed import SealBroken
 from proxy.identity.sessions.session import Session
 from proxy.identity.sessions.store import StoreUnavailable
-from proxy.portal.holder import REFRESH_TOKEN, with_identity
+from proxy.portal.holder import REFRESH_TOKEN, with_identity, with_refresh_token
 from proxy.portal.site import Site
 
 # Longer than all that is asked of a provider may take: two that ask with one token would end the session.
@@ -105,19 +105,22 @@ class Refresher:
             await self.site.store.end(session_id, answer.reason)
             return True
         await self._keep(session, answer)
-        return True
+        return not isinstance(answer, Postponed)
 
-    async def _keep(self, session: Session, identity: Identity) -> None:
-        """Write down what a provider says now. When and how the person signed in, a refresh cannot change."""
+    async def _keep(self, session: Session, answer: Identity | Postponed) -> None:
+        """Write down what a provider says now."""
         current: Session | None = session
         for _ in range(_ATTEMPTS):
-            if current is None:
-                return
-            fresh = with_identity(current, identity, self.site.keyring, self._clock() + self.site.refresh)
-            kept = replace(fresh, authenticated_at=current.authenticated_at, amr=current.amr, acr=current.acr)
-            if await self.site.store.update(kept, current.version):
+            if current is None or await self.site.store.update(self._changed(current, answer), current.version):
                 return
             current = await self.site.store.get(session.id)
+
+    def _changed(self, current: Session, answer: Identity | Postponed) -> Session:
+        """Return a session as a refresh leaves it, which cannot change when and how the person signed in."""
+        if isinstance(answer, Postponed):
+            return with_refresh_token(current, answer.refresh_token, self.site.keyring)
+        fresh = with_identity(current, answer, self.site.keyring, self._clock() + self.site.refresh)
+        return replace(fresh, authenticated_at=current.authenticated_at, amr=current.amr, acr=current.acr)
 
 
 async def _to_the_end(work: asyncio.Future[list[None]]) -> None:

@@ -36,10 +36,16 @@ class OIDCProvider:
     Its clients are `ana` (group `engineering`, a verified e-mail) and `ben` (group `sales`, one that is not); they act
     for themselves, so their names are the subjects of their tokens. With redirect URIs people of the same names sign in
     for the client `ztproxy`, whose secret is `ztproxy-secret`, with any password.
+
+    Args:
+        redirect_uris: of that client.
+        client: further metadata of it; with `jwks` it has no secret.
+        ca: PEM of who vouches for those whom the provider calls.
     """
 
-    def __init__(self, *redirect_uris: str) -> None:
-        self._redirect_uris = redirect_uris
+    def __init__(self, *redirect_uris: str, client: dict[str, Any] | None = None, ca: Path | None = None) -> None:
+        self._settings = json.dumps({"redirect_uris": redirect_uris, "client": client or {}})
+        self._environment = {**os.environ, **({} if ca is None else {"NODE_EXTRA_CA_CERTS": str(ca)})}
         self._node, self._folder = installation()
         self._process: asyncio.subprocess.Process | None = None
         self.url = ""
@@ -58,7 +64,8 @@ class OIDCProvider:
             str(HERE / "server.mjs"),
             str(self._folder),
             self.url.rpartition(":")[2] or "0",
-            *self._redirect_uris,
+            self._settings,
+            env=self._environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -74,11 +81,46 @@ class OIDCProvider:
 
     async def rotate(self, *, keep: bool = False) -> str:
         """Sign with new keys; return the new key id. The old keys are withdrawn unless they are kept."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"rotate keep\n" if keep else b"rotate\n")
-        await self._process.stdin.drain()
-        return str((await self._said("kid"))["kid"])
+        return str((await self._do("rotate", "keep" if keep else ""))["kid"])
+
+    async def hold(self, path: str) -> None:
+        """Hold the answers of an endpoint from now on, when all that they say has been done."""
+        await self._do("hold", path)
+
+    async def break_down(self, path: str) -> None:
+        """Answer what asks an endpoint with 503 from now on."""
+        await self._do("break", path)
+
+    async def struck(self) -> None:
+        """Wait until an answer is held, or was 503."""
+        await self._said("struck")
+
+    async def mend(self) -> None:
+        """Answer again, what is held first."""
+        await self._do("mend")
+
+    async def set_clock(self, ahead: float) -> None:
+        """Let the clock be ahead of everybody's by so many seconds."""
+        await self._do("clock", str(ahead))
+
+    async def move(self, name: str, group: str) -> None:
+        """Let somebody be in one group from now on, and in no other one."""
+        await self._do("group", f"{name} {group}")
+
+    async def issued(self) -> list[dict[str, Any]]:
+        """Return what the token endpoint has given so far, and the forms that its clients were sent."""
+        given: list[dict[str, Any]] = (await self._do("issued"))["issued"]
+        return given
+
+    async def refresh(self, refresh_token: str) -> int:
+        """Use a refresh token of the client `ztproxy`, as whoever stole it and the secret; return the status."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        basic = base64.b64encode(b"ztproxy:ztproxy-secret").decode()
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as session,
+            session.post(f"{self.url}/token", data=form) as response,
+        ):
+            return response.status
 
     async def token(self, client: str = "ana", kind: str = "ES256") -> bytes:
         """Return an access token for the audience `ztproxy`, of an algorithm (`ES256`, `RS256`), or `opaque`."""
@@ -89,6 +131,14 @@ class OIDCProvider:
             session.post(f"{self.url}/token", data=form) as response,
         ):
             return str((await response.json())["access_token"]).encode()
+
+    async def _do(self, command: str, argument: str = "") -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command} {argument}".strip().encode() + b"\n")
+        await self._process.stdin.drain()
+        done: dict[str, Any] = (await self._said(command))[command]
+        return done
 
     async def _said(self, member: str) -> dict[str, Any]:
         assert self._process is not None

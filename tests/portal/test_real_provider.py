@@ -15,9 +15,11 @@ from proxy.config.limits import Limits
 from proxy.config.schema import Identity, Issuer
 from proxy.identity.issuers import build_issuers
 from proxy.identity.login.providers import build_providers
+from proxy.identity.sessions.session import Session
 from proxy.identity.sessions.sqlite import SQLiteStore
 from proxy.identity.sessions.store import Store
 from proxy.policy.decision import StepUp
+from proxy.portal.refresh import Refresher
 from proxy.portal.request import Told
 from tests.identity.test_keys import running
 from tests.oidc_provider.provider import OIDCProvider
@@ -62,33 +64,37 @@ class Person:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def real() -> AsyncIterator[OIDCProvider]:
+    async with OIDCProvider(f"https://{ACCESS}/.ztproxy/callback/corp") as provider:
+        yield provider
+
+
+@pytest.fixture
+async def world(tmp_path: Path, real: OIDCProvider) -> AsyncIterator[World]:
     """A world whose provider and clock are real."""
     secret = tmp_path / "secret"
     secret.write_text("ztproxy-secret", encoding="utf-8")
     secret.chmod(0o600)
-    async with OIDCProvider(f"https://{ACCESS}/.ztproxy/callback/corp") as real:
-        login = {"client_id": "ztproxy", "client_secret_file": str(secret), "title": "Example SSO"}
-        identity = Identity.model_validate(
-            {"issuers": {"corp": Issuer.model_validate({"issuer": real.url, "login": login})}}
-        )
-        issuers, wrong = build_issuers(identity, Limits(), None, lambda _event, _fields: None)
-        providers, also_wrong = build_providers(identity, issuers)
-        assert [*wrong, *also_wrong] == []
-        store: Store = SQLiteStore(tmp_path / "sessions.db")
-        made = World(store, *providers.values())  # type: ignore[arg-type]
-        made.now = time.time()
-        async with running(issuers.sources["corp"]):
-            yield made
-        await store.close()
+    login = {"client_id": "ztproxy", "client_secret_file": str(secret), "title": "Example SSO"}
+    identity = Identity.model_validate(
+        {"issuers": {"corp": Issuer.model_validate({"issuer": real.url, "login": login})}}
+    )
+    issuers, wrong = build_issuers(identity, Limits(), None, lambda _event, _fields: None)
+    providers, also_wrong = build_providers(identity, issuers)
+    assert [*wrong, *also_wrong] == []
+    store: Store = SQLiteStore(tmp_path / "sessions.db")
+    made = World(store, *providers.values())  # type: ignore[arg-type]
+    made.now = time.time()
+    async with running(issuers.sources["corp"]):
+        yield made
+    await store.close()
 
 
 @pytest.fixture
-async def ana(world: World) -> AsyncIterator[Person]:
+async def ana(world: World, real: OIDCProvider) -> AsyncIterator[Person]:
     jar = aiohttp.CookieJar(unsafe=True)
-    url = world.provider.directory._issuer  # type: ignore[attr-defined]
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
-        yield Person(world, url, session)
+        yield Person(world, real.url, session)
 
 
 async def test_a_person_signs_in_and_opens_a_second_application(world: World, ana: Person) -> None:
@@ -144,3 +150,50 @@ async def test_a_person_leaves_the_provider_too(world: World, ana: Person) -> No
     async with ana.session.get(url) as answer:
         assert answer.status == 200
         assert "logout" in (await answer.text()).lower()
+
+
+async def signed_in(world: World, ana: Person) -> Session:
+    assert await ana.follow(ana.browser.begin(PAGE)) == PAGE
+    session = await ana.browser.session(WIKI)
+    assert session is not None
+    return session
+
+
+async def test_a_refresh_token_rotates_and_one_that_is_used_twice_ends_the_session(
+    world: World, ana: Person, real: OIDCProvider
+) -> None:
+    session = await signed_in(world, ana)
+    refresher = Refresher(world.site, lambda: world.now)
+    for group in ("sales", "finance"):
+        await real.move("ana", group)
+        world.wait(600)
+        await refresher.refresh(session.id)
+        after = await world.store.get(session.id)
+        assert after is not None
+        assert after.groups == (group,)
+    tokens = [each["refresh_token"] for each in await real.issued()]
+    assert len(set(tokens)) == 3
+    assert await real.refresh(tokens[1]) == 400
+    world.wait(600)
+    await refresher.refresh(session.id)
+    assert await world.store.get(session.id) is None
+
+
+async def test_a_provider_that_fails_when_it_has_spent_a_refresh_token_ends_no_session(
+    world: World, ana: Person, real: OIDCProvider
+) -> None:
+    session = await signed_in(world, ana)
+    refresher = Refresher(world.site, lambda: world.now)
+    await real.break_down("/me")
+    await real.move("ana", "sales")
+    world.wait(600)
+    await refresher.refresh(session.id)
+    during = await world.store.get(session.id)
+    assert during is not None
+    assert during.groups == ("engineering",)
+    await real.mend()
+    world.wait(31)
+    await refresher.refresh(session.id)
+    after = await world.store.get(session.id)
+    assert after is not None
+    assert after.groups == ("sales",)

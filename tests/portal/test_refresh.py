@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from proxy.identity.login.outcome import Ended
+from proxy.identity.login.outcome import Ended, Postponed
 from proxy.identity.sessions.session import Session
 from proxy.identity.sessions.store import Store
 from proxy.portal.holder import REFRESH_TOKEN
@@ -103,6 +103,21 @@ async def test_a_provider_that_comes_back_and_says_no_ends_it(world: World) -> N
     world.wait(31)
     await refresher.refresh(session.id)
     assert await world.store.get(session.id) is None
+
+
+async def test_a_token_that_came_without_what_it_was_asked_for_is_the_one_to_ask_with_next(world: World) -> None:
+    session = await signed_in(world)
+    world.wait(600)
+    world.provider.refreshed = Postponed("userinfo: status must be 200, not 503", "refresh-1")
+    refresher = Refresher(world.site, lambda: world.now)
+    await refresher.refresh(session.id)
+    after = await current(world, session)
+    assert (after.groups, after.refresh_at) == (session.groups, session.refresh_at)
+    world.wait(31)
+    world.provider.refreshed = world.provider.identity(groups=("admins",), refresh_token="refresh-2")
+    await refresher.refresh(session.id)
+    assert world.provider.refreshes == ["refresh-0", "refresh-1"]
+    assert (await current(world, session)).groups == ("admins",)
 
 
 async def test_a_token_under_a_key_that_is_gone_ends_the_session(world: World, store: Store) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from proxy.errors import Refused
 from proxy.http.message import Headers, Target
 from proxy.http.target import parse_target
-from proxy.identity.login.outcome import Ended, Identity, LoginRefused, LoginUnavailable, LogoutToken
+from proxy.identity.login.outcome import Ended, Identity, LoginRefused, LoginUnavailable, LogoutToken, Postponed
 from proxy.identity.principal import Peer
 from proxy.identity.sealed import Keyring
 from proxy.identity.sessions.live import Sessions
@@ -46,7 +46,7 @@ class FakeProvider:
     needs_iss: bool = True
     ends_sessions: bool = True
     refreshes: list[str] = field(default_factory=list)
-    refreshed: Identity | Ended | None = None
+    refreshed: Identity | Ended | Postponed | None = None
     logout_tokens: dict[str, LogoutToken] = field(default_factory=dict)
     _codes: dict[str, tuple[dict[str, str], Identity]] = field(default_factory=dict)
 
@@ -117,7 +117,7 @@ class FakeProvider:
         if iss != self.issuer_url:
             raise LoginRefused("iss must be the provider's")
 
-    async def refresh(self, refresh_token: str, session: Session) -> Identity | Ended:
+    async def refresh(self, refresh_token: str, session: Session) -> Identity | Ended | Postponed:
         self.refreshes.append(refresh_token)
         if self.down:
             raise LoginUnavailable("provider must be reachable")

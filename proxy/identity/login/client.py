@@ -24,7 +24,7 @@ from proxy.identity.token import InvalidToken, parse_object
 Authentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_ASSERTION_SECONDS: Final = 60
+_ASSERTION_SECONDS: Final = 180  # the provider's clock may be ahead of ours as far as ours may be of its
 _TEXT_BYTES: Final = 64 * 1024  # of one token
 _FORM: Final = "application/x-www-form-urlencoded"
 # RFC 6749 section 5.2. Whatever else an endpoint calls its error is not repeated.
@@ -145,9 +145,16 @@ class Client:
         return await self._grant(metadata, "refresh_token", refresh_token=refresh_token)
 
     async def userinfo(self, endpoint: str, access_token: str) -> dict[str, Any]:
-        """Return the claims of a userinfo endpoint. Raise LoginUnavailable where there are none."""
+        """Return the claims of a userinfo endpoint.
+
+        Raises:
+            GrantRefused: the provider does not accept its access token any more.
+            LoginUnavailable: it could not be asked, or does not work with us.
+        """
         fields = {"Accept": "application/json", "Authorization": f"Bearer {access_token}"}
         reply = await self._carry("GET", endpoint, fields, None, "userinfo")
+        if reply.status == 401:  # RFC 6750 section 3.1; 403 is for a scope that is missing
+            raise GrantRefused
         if reply.status != 200:
             raise LoginUnavailable(f"userinfo: status must be 200, not {reply.status}")
         return _object(reply.body, "userinfo")

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from proxy.errors import Refused
 from proxy.identity.claims import TokenRules, past_of, require_ours
-from proxy.identity.keys import KeySource
-from proxy.identity.login.outcome import LoginRefused, LoginUnavailable
+from proxy.identity.keys import KeySource, UnknownKey
+from proxy.identity.login.outcome import KeyUnknown, LoginRefused, LoginUnavailable
 from proxy.identity.token import InvalidToken, parse_token
 
 # A token that comes straight from its issuer is young whatever the clocks say, so that they may differ by more than
@@ -112,7 +112,7 @@ async def prove(
         called: what the token is called in reasons.
 
     Raises:
-        LoginRefused: it breaks a rule.
+        LoginRefused: it breaks a rule; KeyUnknown where that is to be signed with a key of the issuer's.
         LoginUnavailable: the issuer's keys cannot be had.
     """
     try:
@@ -121,6 +121,8 @@ async def prove(
         require(token.claims, token.algorithm)
         key = await keys.find(token)
         key.verify(token)
+    except UnknownKey as unknown:
+        raise KeyUnknown(f"{called}: {unknown}") from None
     except InvalidToken as broken:
         raise LoginRefused(f"{called}: {broken}") from None
     except Refused as refused:

@@ -53,6 +53,19 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Postponed:
+    """A provider accepted a refresh token, and what it says of the person could not be had or proven after that.
+
+    Args:
+        reason: the rule, for the log.
+        refresh_token: to ask with again, for the one before may be spent; empty: the one before.
+    """
+
+    reason: str
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LogoutToken:
     """A provider's order to end sessions (OpenID Connect Back-Channel Logout 1.0).
 
@@ -85,9 +98,13 @@ class LoginRefused(Exception):  # noqa: N818 - an outcome, not an accident
         self.public = public
 
 
+class KeyUnknown(LoginRefused):
+    """A token under a key that the provider is not known to have, perhaps not yet."""
+
+
 class LoginUnavailable(Exception):  # noqa: N818 - an outcome, not an accident
     """A provider that could not be asked, or that does not work with us. It says nothing against the person."""
 
 
 class GrantRefused(Exception):  # noqa: N818 - an outcome, not an accident
-    """A code or a refresh token that the provider does not accept, or not any more (`invalid_grant`)."""
+    """A code or a token that the provider does not accept, or not any more."""

@@ -22,9 +22,11 @@ from proxy.identity.login.outcome import (
     Ended,
     GrantRefused,
     Identity,
+    KeyUnknown,
     LoginRefused,
     LoginUnavailable,
     LogoutToken,
+    Postponed,
 )
 from proxy.identity.login.person import (
     lacks_claims,
@@ -40,7 +42,7 @@ from proxy.identity.sessions.session import Session
 if TYPE_CHECKING:  # Authlib: a tenth of a second of a start, for those alone who have people sign in
     from proxy.identity.login.client import Client, Tokens
 
-__all__ = ["Ended", "Identity", "LoginRefused", "LoginUnavailable", "LogoutToken", "Provider", "Terms"]
+__all__ = ["Ended", "Identity", "LoginRefused", "LoginUnavailable", "LogoutToken", "Postponed", "Provider", "Terms"]
 
 _HINT_BYTES = 4096  # of an ID token in a URL: longer ones break on the way
 
@@ -176,12 +178,15 @@ class Provider:
         if not tokens.id_token:
             raise LoginRefused("provider must answer with an id token")
         claims = await self._verify(tokens, Expected(nonce, max_age, acr))
-        said = await self._complete(claims, tokens, metadata)
+        try:
+            said = await self._complete(claims, tokens, metadata)
+        except GrantRefused:  # given a moment ago, so that the person has signed out meanwhile
+            raise LoginRefused("userinfo: provider must accept the access token that it gave") from None
         now = self._clock()
         proven_at = claims.get("auth_time", claims["iat"])
         return self._identity(said, tokens, authenticated_at=min(float(proven_at), now), now=now)
 
-    async def refresh(self, refresh_token: str, session: Session) -> Identity | Ended:
+    async def refresh(self, refresh_token: str, session: Session) -> Identity | Ended | Postponed:
         """Read a person's claims again.
 
         Args:
@@ -189,7 +194,8 @@ class Provider:
             session: whose it is. What its provider does not say again stays as it was.
 
         Returns:
-            The person as of now, or Ended: the provider does not vouch for the session any more.
+            The person as of now; Ended: the provider does not vouch for the session any more; or Postponed: it does,
+            and has not said for whom.
 
         Raises:
             LoginUnavailable: the provider could not be asked, which says nothing about the session.
@@ -197,9 +203,14 @@ class Provider:
         metadata = await self.metadata()
         try:
             tokens = await self._client.refresh(metadata, refresh_token)
-            return await self._refreshed(tokens, metadata, session)
         except GrantRefused:
             return Ended("provider must accept the refresh token")
+        try:
+            return await self._refreshed(tokens, metadata, session)
+        except GrantRefused:  # the refresh token will tell whether the session has ended
+            return Postponed("userinfo: provider must accept the access token that it gave", tokens.refresh_token)
+        except (LoginUnavailable, KeyUnknown) as failed:  # a key may be newer than the last look at the provider's
+            return Postponed(str(failed), tokens.refresh_token)
         except LoginRefused as refused:
             return Ended(str(refused))
 

@@ -128,7 +128,10 @@ class Store(Protocol):
         """
 
     async def once(self, kind: str, key: str, expires_at: float) -> bool:
-        """Return True the first time that a key of a kind comes, and False until it has expired."""
+        """Return True the first time that a key of a kind comes, and False until it has expired.
+
+        The key may be a secret: its digest is kept.
+        """
 
     async def put_code(self, digest: bytes, payload: bytes, expires_at: float) -> None:
         """Keep what a one-time code stands for."""

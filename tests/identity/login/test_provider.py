@@ -10,7 +10,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from proxy.identity.login.client import Credential
-from proxy.identity.login.outcome import Ended, LoginRefused, LoginUnavailable
+from proxy.identity.login.outcome import Ended, Identity, LoginRefused, LoginUnavailable, Postponed
 from tests.identity.login.world import (
     ACCESS,
     BACK,
@@ -216,6 +216,17 @@ async def test_userinfo_of_somebody_else_is_refused(world: Login) -> None:
     assert "userinfo" in await refusal(world)
 
 
+async def test_an_access_token_that_ended_as_soon_as_it_was_given_is_a_refusal(world: Login) -> None:
+    world.answers(without=("groups",))
+    with pytest.raises(LoginUnavailable):
+        await world.redeem()
+    world.refuses = 401
+    assert "accept the access token" in await refusal(world)
+    refreshed = await world.provider().refresh(REFRESH, world.session())
+    assert isinstance(refreshed, Postponed)
+    assert refreshed.refresh_token == REFRESH
+
+
 async def test_a_flag_vouches_for_the_value_that_it_came_with(world: Login) -> None:
     world.answers(without=("groups",))
     world.userinfo = {"sub": "ana", "email": "ben@example.org"}
@@ -357,7 +368,7 @@ async def test_a_client_with_a_key_signs_who_it_is_once(world: Login) -> None:
     assert {token.claims["iss"] for token in seen} == {token.claims["sub"] for token in seen} == {CLIENT}
     assert {token.claims["aud"] for token in seen} == {f"{world.issuer.url}/token"}
     assert len({token.claims["jti"] for token in seen}) == 2
-    assert seen[0].claims["exp"] - seen[0].claims["iat"] <= 60
+    assert seen[0].claims["exp"] - seen[0].claims["iat"] <= 180
     assert seen[0].header["kid"] == key.thumbprint()
 
 
@@ -368,7 +379,7 @@ async def test_a_refresh_reads_claims_again_and_keeps_when_the_person_signed_in(
     session = world.session()
     world.answers(without=("nonce",), groups=["ops"])
     again = await world.provider().refresh(REFRESH, session)
-    assert not isinstance(again, Ended)
+    assert isinstance(again, Identity)
     assert (again.groups, again.amr, again.acr, again.provider_sid) == (("ops",), ("pwd",), "gold", "sid-1")
     assert again.authenticated_at == session.authenticated_at
     assert world.asked[0][3] == {"grant_type": "refresh_token", "refresh_token": REFRESH}
@@ -378,7 +389,7 @@ async def test_a_refresh_without_an_id_token_asks_userinfo(world: Login) -> None
     world.answers("")
     world.userinfo = {"sub": "ana", "groups": ["ops"]}
     again = await world.provider().refresh(REFRESH, world.session())
-    assert not isinstance(again, Ended)
+    assert isinstance(again, Identity)
     assert (again.groups, again.id_token, again.acr) == (("ops",), "", "gold")
     world.userinfo = {"sub": "ben", "groups": ["admins"]}
     assert isinstance(await world.provider().refresh(REFRESH, world.session()), Ended)
@@ -391,6 +402,18 @@ async def test_a_refresh_that_the_provider_refuses_ends_the_session(world: Login
 
 async def test_a_refresh_for_somebody_else_ends_the_session(world: Login) -> None:
     assert isinstance(await world.provider().refresh(REFRESH, world.session(subject="ben")), Ended)
+
+
+async def test_a_refresh_that_cannot_be_finished_keeps_the_token_that_it_was_given(world: Login) -> None:
+    provider = world.provider(userinfo="always")
+    world.answers()
+    assert await provider.refresh(REFRESH, world.session()) == Postponed(
+        "userinfo: status must be 200, not 403", REFRESH
+    )
+    world.answers(world.issuer.mint(header={"kid": "not-yet", "typ": "JWT"}, aud=CLIENT).decode())
+    assert await world.provider().refresh(REFRESH, world.session()) == Postponed(
+        "id token: key must be one of the issuer's", REFRESH
+    )
 
 
 async def test_a_provider_that_is_down_or_confused_ends_no_session(world: Login) -> None:

@@ -56,6 +56,7 @@ class Login:
     metadata: dict[str, Any] = field(default_factory=dict)
     token: dict[str, Any] = field(default_factory=dict)
     userinfo: dict[str, Any] | None = None
+    refuses: int = 403  # what userinfo answers where there is none
     status: int = 200
     down: bool = False
     asked: list[tuple[str, str, dict[str, str], dict[str, str]]] = field(default_factory=list)
@@ -98,7 +99,7 @@ class Login:
         if self.down:
             raise FetchFailed("no answer within 10 s")
         if url.endswith("/userinfo"):
-            return Answer(200 if self.userinfo is not None else 403, json.dumps(self.userinfo or {}).encode())
+            return Answer(200 if self.userinfo is not None else self.refuses, json.dumps(self.userinfo or {}).encode())
         return Answer(self.status, json.dumps(self.token).encode())
 
     def id_token(self, without: tuple[str, ...] = (), **claims: Any) -> str:
