@@ -13,7 +13,7 @@ import pytest
 from tests.gateway import Upstream, gateway
 from tests.image import ROOT
 from tests.oidc_provider.provider import OIDCProvider
-from tests.server.test_staff import Person
+from tests.server.staff import Person
 from tests.test_docs import ZTPROXY, blocks
 
 PAGE = (ROOT / "docs" / "migrate" / "oauth2-proxy.md").read_text(encoding="utf-8")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.gateway import Gateway, RawUpstream, Upstream, gateway
+from tests.server.staff import Person, Staffed, staffed_gateway
 from tests.world import World, config
 
 ROUTES = """\
@@ -75,3 +76,25 @@ def edge(world: World, _shared_upstream: Upstream, _shared_raw: RawUpstream) -> 
 def place(world: World, tmp_path: Path) -> Path:
     """A directory of a test's own, with the world's files in it."""
     return world.copy_to(tmp_path)
+
+
+@pytest.fixture
+def service() -> Iterator[Upstream]:
+    """What people open."""
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture
+async def staffed(place: Path, service: Upstream, request: pytest.FixtureRequest) -> AsyncIterator[Staffed]:
+    """A gateway that people sign in to, with the options of `staffed_gateway` that a test gives."""
+    async with staffed_gateway(place, service.url, **getattr(request, "param", {})) as running:
+        yield running
+
+
+@pytest.fixture
+async def ana(world: World, staffed: Staffed) -> AsyncIterator[Person]:
+    """Somebody who has not signed in yet."""
+    async with Person(world, staffed.port) as person:
+        yield person

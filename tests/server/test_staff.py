@@ -5,132 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
-import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
-
-from tests.gateway import Gateway, Upstream, gateway
-from tests.oidc_provider.provider import OIDCProvider
+from tests.gateway import Upstream
+from tests.server.staff import Person, Staffed
 from tests.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """\
-version: 1
-trust_domain: example.org
-state_directory: state
-listeners:
-  - {{name: edge, address: "127.0.0.1:{port}", tls: {{certificate: edge.pem, key: edge.key}}}}
-admin: {{address: "127.0.0.1:0"}}
-sign_in: {{host: "access.example.org:{port}"}}
-portal: {{brand: Example, contact: it@example.org}}
-identity:
-  issuers:
-    corp:
-      issuer: {issuer}
-      bearer: {{audiences: [ztproxy]}}
-      login: {{client_id: ztproxy, client_secret_file: corp.secret, title: Example SSO}}
-upstreams:
-  wiki: {{endpoints: ["{upstream}"]}}
-routes:
-  - name: wiki
-    host: wiki.example.org
-    upstream: wiki
-    authenticate: {{sign_in: true}}
-    portal: {{title: Wiki}}
-    allow: [{{groups: [engineering]}}]
-  - name: sales
-    host: sales.example.org
-    upstream: wiki
-    authenticate: {{sign_in: true}}
-    allow: [{{groups: [sales]}}]
-"""
-
-
-class Loopback(AbstractResolver):
-    """Every host is this machine."""
-
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
-        return [
-            ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
-        ]  # fmt: skip
-
-    async def close(self) -> None:
-        pass
-
-
-class Person:
-    """A browser, as far as cookies, redirects and forms go."""
-
-    def __init__(self, world: World, port: int) -> None:
-        self._port = port
-        connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=world.client(), force_close=True)
-        headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
-        jar = aiohttp.CookieJar(unsafe=True)
-        self.session = aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=jar)
-
-    def url(self, host: str, path: str = "/") -> str:
-        return f"https://{host}.example.org:{self._port}{path}"
-
-    async def get(self, host: str, path: str = "/", **options: Any) -> tuple[aiohttp.ClientResponse, str]:
-        async with self.session.get(self.url(host, path), **options) as answer:
-            return answer, await answer.text()
-
-    async def sign_in(self, name: str, host: str, path: str = "/") -> tuple[aiohttp.ClientResponse, str]:
-        """Ask for a page, and do at the provider what it asks for until the browser is somewhere else."""
-        answer, page = await self.get(host, path)
-        while answer.url.scheme == "http":
-            action = re.search(r'action="([^"]+)"', page)
-            assert action is not None, page
-            prompt = re.search(r'name="prompt" value="([a-z]+)"', page)
-            assert prompt is not None, page
-            form = {"prompt": prompt[1], "login": name, "password": "x"}
-            async with self.session.post(answer.url.join(type(answer.url)(action[1])), data=form) as answer:
-                page = await answer.text()
-        return answer, page
-
-
-@dataclass
-class Staffed:
-    """A gateway that people sign in to, the port that it is reached at, and where they prove who they are."""
-
-    gateway: Gateway
-    port: int
-    provider: OIDCProvider
-
-
-@pytest.fixture
-def service() -> Iterator[Upstream]:
-    upstream = Upstream()
-    yield upstream
-    upstream.close()
-
-
-@pytest.fixture
-async def staffed(world: World, service: Upstream, tmp_path: Path) -> AsyncIterator[Staffed]:
-    directory = world.copy_to(tmp_path)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    (directory / "corp.secret").write_text("ztproxy-secret", encoding="utf-8")
-    (directory / "corp.secret").chmod(0o600)
-    async with OIDCProvider(f"https://access.example.org:{port}/.ztproxy/callback/corp") as provider:
-        text = CONFIG.format(port=port, issuer=provider.url, upstream=service.url)
-        with gateway(directory, text) as running:
-            yield Staffed(running, port, provider)
-
-
-@pytest.fixture
-async def ana(world: World, staffed: Staffed) -> AsyncIterator[Person]:
-    person = Person(world, staffed.port)
-    yield person
-    await person.session.close()
 
 
 async def test_a_person_signs_in_once_and_every_application_opens_by_policy(ana: Person) -> None:
