@@ -41,6 +41,14 @@ def chromium(*arguments: str) -> Iterator[Browser]:
         browser.close()
 
 
+@contextmanager
+def another(browser: Browser, *arguments: str) -> Iterator[Browser]:
+    """Start one more Chromium beside the first, with arguments of its own, and end it."""
+    started = browser.browser_type.launch(executable_path=executable(), args=["--no-sandbox", *arguments])
+    yield started
+    started.close()
+
+
 def violations(page: Page) -> list[str]:
     """Return what axe-core finds wrong with what a page shows, a line each."""
     # By the debugger, for the page's own policy lets no script in.
