@@ -14,6 +14,7 @@ from proxy import errors
 from proxy.errors import Refused
 from proxy.http.asked import ENDPOINTS, Asked, parse_question
 from proxy.http.header_sets import NAMES
+from proxy.http.headers import is_our_token
 from proxy.http.message import Headers, RequestHead
 from proxy.http.respond import Answer
 from proxy.http.target import parse_target
@@ -64,9 +65,11 @@ def permitted(snapshot: Snapshot, route: Route, inquiry: Inquiry, permit: Permit
     sets = route.config.headers.identity
     fields += [(name, b"") for each in sets for name in NAMES[each] if name not in known]
     fields += decision.headers
-    if decision.request_headers_to_remove:  # Envoy's way to be told
-        names = b",".join(sorted(decision.request_headers_to_remove))
-        fields.append((b"x-envoy-auth-headers-to-remove", names))
+    removed = set(decision.request_headers_to_remove)
+    if any(map(is_our_token, inquiry.head.values(b"authorization"))):  # no application may get it
+        removed.add(b"authorization")
+    if removed:  # Envoy's way to be told
+        fields.append((b"x-envoy-auth-headers-to-remove", b",".join(sorted(removed))))
     if route.config.authenticate.sign_in:  # the client's cookies without ours, with which the gateway replaces them
         fields.append((b"cookie", b"; ".join(value for name, value in inquiry.headers if name == b"cookie")))
     return Answer(200, b"OK", fields, b"")

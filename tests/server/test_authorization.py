@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +45,7 @@ ROUTES = """\
     allow: [{workloads: ["spiffe://example.org/gateway"]}]
   - {name: old, host: old.example.org, listeners: [authz], redirect: "https://wiki.example.org"}
 """
+ROOT = Path(__file__).resolve().parents[2]
 BEARER = {"groups": ["engineering"], "email": "ana@example.org", "email_verified": True}
 
 
@@ -92,6 +96,22 @@ def test_what_is_not_permitted_is_refused_as_it_would_be_here(
     asked: Gateway, url: str, method: str, status: int
 ) -> None:
     assert ask(asked, url, method=method).status == status
+
+
+def test_a_token_of_ours_is_to_be_removed_and_a_gateway_is_told(world: World, tmp_path: Path) -> None:
+    routes = """\
+  - {name: wiki, host: wiki.example.org, listeners: [authz], allow: [{anyone: true}]}
+"""
+    text = config("http://127.0.0.1:9", routes=routes, listeners=LISTENERS, extra="state_directory: state\nsession: {}")
+    with gateway(world.copy_to(tmp_path), text) as running:
+        create = [sys.executable, "-m", "proxy", "service-token", "create", "backup", "--group", "engineering"]
+        made = subprocess.run([*create, "-c", running.path], cwd=ROOT, capture_output=True, text=True, check=True)
+        for credential, removed in (
+            (f"Authorization: Bearer {made.stdout.strip()}", "authorization"),
+            (world.bearer(**BEARER), None),
+        ):
+            answer = ask(running, "https://wiki.example.org/", credential)
+            assert (answer.status, answer.get("x-envoy-auth-headers-to-remove")) == (200, removed)
 
 
 def test_the_policy_sees_the_method_that_is_asked_about(asked: Gateway, world: World) -> None:
