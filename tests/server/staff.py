@@ -29,6 +29,7 @@ listeners:
 admin: {{address: "127.0.0.1:0"}}
 sign_in: {{host: "access.example.org:{port}"}}
 session: {session}
+{extra}
 portal: {{brand: Example, contact: it@example.org}}
 identity:
   issuers:
@@ -141,6 +142,7 @@ async def staffed_gateway(
     upstream: str,
     *,
     session: str = "{}",
+    extra: str = "",
     login: str = "client_secret_file: corp.secret",
     client: dict[str, Any] | None = None,
 ) -> AsyncIterator[Staffed]:
@@ -149,7 +151,7 @@ async def staffed_gateway(
     Args:
         directory: holds the world's files, and gets the gateway's.
         upstream: the URL of every application.
-        session, login: YAML of these sections.
+        session, login: YAML of these sections; extra: of further ones.
         client: further metadata of the gateway's, at the provider.
     """
     with socket.socket() as sock:
@@ -161,6 +163,7 @@ async def staffed_gateway(
     told = {"backchannel_logout_uri": f"{portal}/backchannel-logout/corp", "backchannel_logout_session_required": True}
     facts = {"client": {**told, **(client or {})}, "ca": directory / "ca.pem"}
     async with OIDCProvider(f"{portal}/callback/corp", **facts) as provider:
-        text = CONFIG.format(port=port, issuer=provider.url, upstream=upstream, session=session, login=login)
+        places = {"port": port, "issuer": provider.url, "upstream": upstream}
+        text = CONFIG.format(session=session, login=login, extra=extra, **places)
         with gateway(directory, text) as running:
             yield Staffed(running, port, provider)

@@ -13,6 +13,7 @@ from tests.server.staff import Person, Staffed
 from tests.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/staff-access.md").read_text(encoding="utf-8")
 
 
 async def test_a_person_signs_in_once_and_every_application_opens_by_policy(ana: Person) -> None:
@@ -104,10 +105,23 @@ async def test_a_page_that_opens_a_socket_of_another_site_is_refused(ana: Person
         assert answer.status == 403
 
 
+async def test_the_addresses_of_the_page_are_answered(ana: Person) -> None:
+    paths = re.findall(r"^    https://access\.example\.org(/\.ztproxy/\S+)$", PAGE, re.MULTILINE)
+    assert len(paths) == 2
+    callback, told = paths
+    for method, path, code in (
+        ("GET", callback, "sign_in_expired"),
+        ("POST", told, "logout_token_refused"),
+        ("POST", told + "x", "route_not_found"),
+    ):
+        fields = {"Accept": "application/json"}
+        async with ana.session.request(method, ana.url("access", path), headers=fields) as answer:
+            assert (await answer.json(content_type=None))["code"] == code
+
+
 async def test_the_config_of_the_page_is_good(world: World, tmp_path: Path) -> None:
     directory = world.copy_to(tmp_path)
-    page = (ROOT / "docs/staff-access.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     (directory / "ztproxy.yaml").write_text(text, encoding="utf-8")
     (directory / "corp.secret").write_text("ztproxy-secret", encoding="utf-8")
     (directory / "corp.secret").chmod(0o600)
