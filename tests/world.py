@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from proxy.config.load import read
 from proxy.identity.authority import Authority, Issued
+from proxy.server.runtime import Runtime
+from proxy.server.snapshot import Snapshot, at_once, compile_file
 from tests.issuer import SigningKey, compact
 
 ISSUER = "https://idp.example.org"
@@ -107,6 +110,15 @@ upstreams:
 routes:
 {routes}
 """
+
+
+def snapshot_of(directory: Path, text: str, runtime: Runtime) -> Snapshot:
+    """Return what the text of a config compiles to, beside the files of a directory."""
+    file = directory / "compiled.yaml"
+    file.write_text(text, encoding="utf-8")
+    snapshot, read_of_it = at_once(compile_file(read(file), None, runtime))
+    assert snapshot is not None, read_of_it.mistakes
+    return snapshot
 
 
 DEFAULT_LISTENERS = """\

@@ -17,7 +17,8 @@ from proxy.errors import (
     Refused,
     Row,
 )
-from proxy.http.headers import SINGLETONS, Learned, tokens
+from proxy.http.headers import SINGLETONS, tokens
+from proxy.http.learned import Learned
 from proxy.http.message import CHUNKED, NO_BODY, UNTIL_CLOSE, BodyKind, Framing, Headers, RequestHead, ResponseHead
 from proxy.http.websocket import require_handshake
 

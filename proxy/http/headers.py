@@ -7,11 +7,12 @@ PHP servers `X_Forwarded_For` is `X-Forwarded-For`. It must not know what an ide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TypeVar
 
 from proxy.errors import FRAMING_REFUSED, Refused
+from proxy.http.learned import Learned
 from proxy.http.message import Block, Headers, RequestHead
 
 V = TypeVar("V")
@@ -96,26 +97,6 @@ OUR_TOKENS = (b"ztst_", b"ztcl_")  # what our tokens begin with: those of servic
 
 _FOLD = bytes(ord(c.lower()) if (c := chr(i)).isascii() and c.isalnum() else ord("-") for i in range(256))
 _FRAMING = {b"transferencoding": b"transfer-encoding", b"contentlength": b"content-length"}
-
-
-class Learned(dict[bytes, V]):
-    """What is thought of each name, learned once and remembered in a bounded number: a header costs one dict hit."""
-
-    __slots__ = ("_judge",)
-    BOUND = 4096
-    LONGEST = 64
-
-    def __init__(self, judge: Callable[[bytes], V]) -> None:
-        super().__init__()
-        self._judge = judge
-
-    def __missing__(self, name: bytes) -> V:
-        verdict = self._judge(name)
-        if len(name) <= self.LONGEST:
-            if len(self) >= self.BOUND:
-                self.clear()
-            self[name] = verdict
-        return verdict
 
 
 def fold(name: bytes) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -140,7 +141,7 @@ class Target:
     query: bytes | None
     segments: tuple[str, ...] = field(default=())
     encoded_slash: bool = False
-    told: object = field(default=None, compare=False, repr=False)
+    told: Any = field(default=None, compare=False, repr=False)
 
     @property
     def origin_form(self) -> bytes:

@@ -24,6 +24,7 @@ from proxy.errors import (
 )
 from proxy.identity.principal import Principal, sign_in_of
 from proxy.policy.decision import Decision, StepUp, parse_decision
+from proxy.policy.denied import Denied
 from proxy.policy.engine import Engine
 from proxy.policy.input import Inquiry
 from proxy.policy.memo import Key, Memo, Remembered
@@ -34,27 +35,6 @@ from proxy.telemetry.metrics import Metrics
 
 _RESULTS = {POLICY_DENIED.code: "deny", STEP_UP_REQUIRED.code: "step_up"}
 UNDECIDED = Decision(allow=True, reasons=("cors-preflight",))
-
-
-class Denied(Refused):
-    """Policy said no, or not yet.
-
-    Args:
-        decision: what it said.
-    """
-
-    __slots__ = ("decision",)
-
-    def __init__(self, refused: Refused, decision: Decision) -> None:
-        super().__init__(
-            refused.row,
-            refused.detail,
-            headers=refused.headers,
-            public_reason=refused.public_reason,
-            status=refused.status,
-            body=refused.body,
-        )
-        self.decision = decision
 
 
 _ANSWERS = 1024

@@ -116,7 +116,7 @@ def _number(value: object, key: str, least: int, most: int) -> int:
     return int(value)
 
 
-def _name(text: str, key: str) -> bytes:
+def _name(text: object, key: str) -> bytes:
     """Return a lower-case field name that policy may write: none that frames, routes, or says who is calling."""
     name = _text(text, key).lower().encode("utf-8")
     folded = names.fold(name)

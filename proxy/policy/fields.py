@@ -62,7 +62,7 @@ class Owned:
 
     owner: str
     name: str
-    lacking: object = None
+    lacking: Any = None
     moving: tuple[str, str, Field] | None = None
 
 
@@ -78,7 +78,7 @@ class Branch:
 
     fields: Mapping[str, Field | Owned | Branch]
     present: Callable[[Inquiry], bool] | None = None
-    lacking: object = None
+    lacking: Any = None
 
 
 def _value(told_by: str | Make, make: Make | None = None, *, is_sure: bool = True) -> Field:

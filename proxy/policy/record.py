@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 from proxy.errors import DECISION_LOG_UNAVAILABLE, INPUT_REFUSED, Refused
 from proxy.http.message import BodyKind, Target
@@ -30,7 +30,7 @@ from proxy.policy.input import (
     unix_ns,
 )
 from proxy.telemetry.access import quoted, timestamp
-from proxy.telemetry.records import RecordsUnavailable, Writer
+from proxy.telemetry.records import RecordsUnavailable, Spell
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
@@ -56,31 +56,6 @@ def told_result(result: object) -> Told | None:
     """Return an engine's answer as a record tells it; None: it gave none."""
     # Headers that policy sets may carry a credential for the upstream, or a cookie.
     return None if result is UNDEFINED else told(result, "/result")
-
-
-class Facts(NamedTuple):
-    """What a decision record is spelled of, by whoever writes it.
-
-    Args:
-        spelling: how.
-        inquiry: the request. What is read of it is the same for every request that it may stand for.
-        decision_id, request_id: of this one.
-        time: POSIX seconds, of this one.
-        path: the rule that was asked, such as `ztproxy/authz/decision`.
-        result: what the engine answered, or None where it answered nothing.
-        evaluation_ns: nanoseconds that the evaluation took.
-        failure: why the request was refused, unless it was permitted.
-    """
-
-    spelling: Spelling
-    inquiry: Inquiry
-    decision_id: str
-    request_id: str
-    time: float
-    path: str
-    result: Told | None
-    evaluation_ns: int
-    failure: Refused | None = None
 
 
 def spell(
@@ -163,6 +138,31 @@ class Spelling:
         return known[1]
 
 
+class Facts(NamedTuple):
+    """What a decision record is spelled of, by whoever writes it.
+
+    Args:
+        spelling: how.
+        inquiry: the request. What is read of it is the same for every request that it may stand for.
+        decision_id, request_id: of this one.
+        time: POSIX seconds, of this one.
+        path: the rule that was asked, such as `ztproxy/authz/decision`.
+        result: what the engine answered, or None where it answered nothing.
+        evaluation_ns: nanoseconds that the evaluation took.
+        failure: why the request was refused, unless it was permitted.
+    """
+
+    spelling: Spelling
+    inquiry: Inquiry
+    decision_id: str
+    request_id: str
+    time: float
+    path: str
+    result: Told | None
+    evaluation_ns: int
+    failure: Refused | None = None
+
+
 def _names(inquiry: Inquiry, request_id: str) -> str:
     return _encode({"schema": SCHEMA, "request": {"id": request_id}, "route": {"name": inquiry.route}})
 
@@ -196,7 +196,7 @@ def told_target(target: Target) -> Told:
     """
     if target.told is None:
         target.told = _target(target)
-    return target.told  # type: ignore[return-value]  # http keeps it and does not know what it is
+    return cast("Told", target.told)  # http keeps it and does not know what it is
 
 
 def _target(target: Target) -> Told:
@@ -266,17 +266,27 @@ _HELD = (
 )
 
 
+class Lines(Protocol):
+    """What takes records: a writer of `telemetry/records`."""
+
+    def write_later(self, spell: Spell, values: tuple[Any, ...], kind: str, size: int) -> None:
+        """Take a record that is spelled later."""
+
+    async def write_through(self, line: bytes, kind: str) -> None:
+        """Return once a record is written."""
+
+
 class DecisionLog:
     """Where decision records go.
 
     Args:
-        writer: the sink, or None where decisions are not logged.
+        writer: takes them, or None where decisions are not logged.
         required: a permit is issued only once its record is written.
     """
 
     __slots__ = ("_required", "_writer")
 
-    def __init__(self, writer: Writer | None, *, required: bool) -> None:
+    def __init__(self, writer: Lines | None, *, required: bool) -> None:
         self._writer = writer
         self._required = required
 

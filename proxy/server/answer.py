@@ -20,7 +20,8 @@ from proxy.identity.authenticate import challenge
 from proxy.identity.principal import Principal
 from proxy.server.outcome import Outcome
 from proxy.server.route import Route
-from proxy.transport.stream import Stream, StreamTimeout
+from proxy.transport.stream import Stream
+from proxy.transport.waiting import StreamTimeout
 
 if TYPE_CHECKING:
     from proxy.server.snapshot import Snapshot

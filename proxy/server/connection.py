@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import types
-from collections.abc import Coroutine, Generator
-from typing import Any, cast
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol
 
 from proxy import errors
 from proxy.config import schema
@@ -29,23 +28,22 @@ from proxy.server.repeat import Repeat
 from proxy.server.runtime import Runtime
 from proxy.server.standing import Standing, settle
 from proxy.server.tasks import Tasks
-from proxy.transport.stream import FOREVER, Stream, StreamTimeout
+from proxy.transport.stream import FOREVER, Stream
+from proxy.transport.waiting import StreamTimeout, carry_on, fail, need_task
 
 # What the end of a turn has for a connection.
-_NOTHING, _HEAD, _ANSWER = range(3)
+_NOTHING: Final = 0
+_HEAD: Final = 1
+_ANSWER: Final = 2
 
 Exchanging = Coroutine[bool | None, None, bool]
 
 
-@types.coroutine
-def _carry_on(exchange: Exchanging) -> Generator[Any, Any, bool]:
-    """Go on, in a task, with an exchange that was begun without one."""
-    return (yield from exchange.__await__())
+class Serving(Protocol):
+    """One exchange of a connection."""
 
-
-async def _fail(error: BaseException) -> bool:
-    """Raise, in a task, what ended an exchange without one."""
-    raise error
+    def serve(self, head: RequestHead | Refused) -> Exchanging:
+        """Return what answers a request, and whether the connection can carry another."""
 
 
 class Connection(Stream):
@@ -54,6 +52,7 @@ class Connection(Stream):
     Args:
         listener: the config of the listener that accepted it.
         remote, remote_port: the client's address, from the PROXY protocol where that is spoken.
+        exchange: makes what serves one request.
     """
 
     __slots__ = (
@@ -62,11 +61,13 @@ class Connection(Stream):
         "_exchange",
         "_idle",
         "_left",
+        "_make",
         "_over",
         "_parser",
         "_rest_by",
         "_resting",
         "_served",
+        "_settled",
         "_told_way",
         "_work",
         "direct",
@@ -91,12 +92,14 @@ class Connection(Stream):
         listener: schema.Listener,
         tasks: Tasks,
         remote: tuple[str, int],
+        exchange: Callable[[Connection], Serving] = Exchange,
     ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(loop, runtime.deadlines)
         self.runtime = runtime
         self.listener = listener
         self.tasks = tasks
+        self._make = exchange
         self.id = os.urandom(8).hex()
         self.remote, self.remote_port = remote
         self.repeat: Repeat | None = None
@@ -121,7 +124,8 @@ class Connection(Stream):
         self.scheme = "http"
         self.server_name: str | None = None
         self.tls_version: str | None = None
-        self.standing: Standing = cast("Standing", None)  # set before anything asks for it
+        self._settled: Standing | None = None
+        self.standing: Standing  # the same, once there is a request
 
         # How it ends.
         self.retiring = False
@@ -150,7 +154,7 @@ class Connection(Stream):
             try:
                 self._take_up()
             except Exception as error:  # the task says so, and ends the connection
-                self._hand_over(_fail(error))
+                self._hand_over(fail(error))
 
     def _take_up(self) -> None:
         """Begin with a request that is all there; leave any other to the task."""
@@ -163,7 +167,7 @@ class Connection(Stream):
             self._wake()
         elif head.framing.kind is BodyKind.NONE and not self.buffer:
             self._admit()
-            self._exchange = Exchange(self).serve(head)
+            self._exchange = self._make(self).serve(head)
             self._run(None)
         else:
             self._hand_over(head)
@@ -201,10 +205,10 @@ class Connection(Stream):
         except asyncio.CancelledError:
             self._exchange = None
             self._ended(goes_on=False)
-        except BaseException as error:
+        except BaseException as failed:
             # It must not end whose callback this is, an upstream's or the sweep's, nor leave the task at rest.
             self._exchange = None
-            self._hand_over(_fail(error))
+            self._hand_over(fail(failed))
         else:
             if needs_task:
                 self._exchange = None
@@ -235,11 +239,10 @@ class Connection(Stream):
         if self._exchange is None and self._due == _NOTHING:
             super()._wake_filler()
 
-    @types.coroutine
-    def become_task(self) -> Generator[bool, None, None]:
+    async def become_task(self) -> None:
         """Go on in the connection's task: what follows may wait for anything."""
         if self.direct:
-            yield True
+            await need_task()
 
     async def drain(self, ends_at: float = FOREVER) -> None:
         """Wait until the client has taken enough of what was written, as every stream does, in the task."""
@@ -287,9 +290,9 @@ class Connection(Stream):
         while (work := await self._next(wait, limits.request_head)) is not None:
             if isinstance(work, RequestHead | Refused):
                 self._admit()
-                goes_on = await Exchange(self).serve(work)
+                goes_on = await self._make(self).serve(work)
             else:
-                goes_on = await _carry_on(work)
+                goes_on = await carry_on(work)
             if not goes_on:
                 return
             self._busy, self._served = False, True
@@ -332,11 +335,11 @@ class Connection(Stream):
         self._busy = True
         self._left -= 1
         self.retiring = self.retiring or self._left <= 0
-        standing, snapshot = self.standing, self.runtime.snapshot
+        standing, snapshot = self._settled, self.runtime.snapshot
         if standing is None or standing.snapshot is not snapshot:
             tls = self.transport.get_extra_info("ssl_object")
             standing = settle(snapshot, standing, self.listener, self.remote, tls, self.server_name)
-            self.standing, self.listener = standing, standing.listener
+            self._settled, self.standing, self.listener = standing, standing, standing.listener
 
     def way_of(self, authority: str) -> bytes:
         """Return what upstreams are told of the way here, as fields; spelled once for each authority in turn."""

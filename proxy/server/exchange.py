@@ -12,9 +12,7 @@ Each step returns or raises `Refused`; `_refuse` is the one place that answers f
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-import traceback
 from typing import TYPE_CHECKING
 
 from proxy import errors
@@ -32,14 +30,15 @@ from proxy.policy.input import Inquiry
 from proxy.policy.permit import Permit
 from proxy.server.answer import explained, is_own, own_answer, redirected, write_answer
 from proxy.server.authorization import permitted, question, relayed
-from proxy.server.forward import Forwarding, edited
+from proxy.server.forward import Forwarding
 from proxy.server.outcome import Outcome
 from proxy.server.repeat import Repeat
-from proxy.server.route import Route
+from proxy.server.route import Route, edited
+from proxy.server.tasks import tell_failure
 from proxy.server.told import calling, forwarded_way, passing, recorded, traced
 from proxy.server.visit import is_sign_in_host, refusal_of, visit
 from proxy.telemetry.access import ACCESS_BYTES, access_line
-from proxy.transport.stream import StreamClosed, StreamTimeout
+from proxy.transport.waiting import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
     from proxy.server.connection import Connection
@@ -92,21 +91,24 @@ class Exchange:
     async def serve(self, head: RequestHead | Refused) -> bool:
         """Answer one request; return whether the connection can carry another."""
         (runtime := self.connection.runtime).in_flight += 1
+        failed: Refused | None = None
         try:
-            await self._answer(head)
-        except Refused as refused:
-            await self._refuse(refused)
-        except (StreamClosed, StreamTimeout):
-            self._give_up(errors.CLIENT_GONE)
-        except asyncio.CancelledError:
-            self._give_up(errors.CLIENT_GONE)
-            raise
-        except Exception as error:
-            sys.stderr.write(
-                f"ztproxy: request {self._request_id} failed: {''.join(traceback.format_exception(error))}"
-            )
-            await self._refuse(Refused(errors.INTERNAL_ERROR, type(error).__name__))
+            try:
+                await self._answer(head)
+            except Refused as refused:
+                failed = refused
+            except (StreamClosed, StreamTimeout):
+                self._give_up(errors.CLIENT_GONE)
+            except asyncio.CancelledError:
+                self._give_up(errors.CLIENT_GONE)
+                raise
+            except Exception as error:
+                tell_failure(f"request {self._request_id}", error)
+                failed = Refused(errors.INTERNAL_ERROR, type(error).__name__)
+            if failed is not None:
+                await self._refuse(failed)
         finally:
+            failed = None  # its traceback holds what holds it
             runtime.in_flight -= 1
             self._record()
         return not self.outcome.closing
@@ -117,7 +119,7 @@ class Exchange:
         connection, snapshot = self.connection, self._snapshot
         self._head = head
         self.outcome.closing = not head.keep_alive
-        if connection.runtime.in_flight > snapshot.config.limits.in_flight:
+        if connection.runtime.in_flight > snapshot.in_flight:
             raise Refused(errors.OVERLOADED, f"more than {snapshot.config.limits.in_flight} requests are in flight")
         repeat = connection.repeat
         if repeat is not None and repeat.fits(snapshot, head, self._started):
@@ -133,12 +135,11 @@ class Exchange:
         peer = connection.standing.proven_peer(self._started)
         if self._asked is not None:
             head, peer = self._asked.head, None  # the certificate is the gateway's, and opens nothing to its clients
-        rules = route.config.authenticate
-        principal = snapshot.authenticator.recall(head, rules, peer, self._started, target, self._source)
+        rules, authenticator = route.authenticate, snapshot.authenticator
+        principal = authenticator.recall(head, rules, peer, self._started, target, self._source)
         if principal is None:
             await connection.become_task()
-            who = head, rules, peer, self._started, target, self._source
-            principal = await snapshot.authenticator.authenticate(*who)
+            principal = await authenticator.authenticate(head, rules, peer, self._started, target, self._source)
         self._principal = principal
         if is_unsafe(head) and snapshot.authenticator.rides_on_cookie(head, rules, principal):
             require_same_site(head, f"https://{target.authority}", route.config.origins)
@@ -271,9 +272,8 @@ class Exchange:
         ids = self._request_id, self._trace, self._span
         between = traced(*ids) if not self._forwarded else forwarded_way(connection, self._forwarded, target, *ids)
         fields, limits = b"%b%b%b" % (lead, between, told.fields), self._snapshot.config.limits
-        asked = None if decision is UNDECIDED else self._inquiry
-        way = Forwarding(connection, head, target, route, permit, fields, limits, self.outcome, asked)
-        await way.run(route.cluster)
+        ask = None if decision is UNDECIDED else self._inquiry
+        await Forwarding(connection, head, target, route, permit, fields, limits, self.outcome, ask).run(route.cluster)
 
     async def _forward_preflight(self, head: RequestHead, target: Target, route: Route) -> None:
         """Pass a CORS preflight on as the route says: undecided, so without credentials, and in nobody's name."""

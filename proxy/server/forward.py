@@ -7,6 +7,7 @@ answer, the method is idempotent, and no body was read (RFC 9110 section 9.2.2).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from proxy import errors
@@ -23,8 +24,10 @@ from proxy.server.lasting import Lasting
 from proxy.server.outcome import Outcome
 from proxy.server.relay import Download, Upload
 from proxy.server.route import Route, edit, stripped
+from proxy.server.tasks import outlive
 from proxy.server.tunnel import Tunnel
-from proxy.transport.stream import FOREVER, StreamClosed, StreamTimeout
+from proxy.transport.stream import FOREVER
+from proxy.transport.waiting import StreamClosed, StreamTimeout
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import UpstreamConnection
 
@@ -35,14 +38,8 @@ if TYPE_CHECKING:
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 section 9.2.2; TRACE is refused
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MOMENT = 0.5  # seconds that an answer may take before whoever waits for it is decided again as what lasts is
+_CLOSED = "the upstream closed the connection"
 _MOST_INTERIM = 16  # 1xx answers before a final one; more is a loop, not a hint
-
-
-def edited(fields: Headers, route: Route, permit: Permit) -> Headers:
-    """Return a request's fields as policy and the route edit them; what the proxy tells of the caller comes after."""
-    decision = permit.decision
-    removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
-    return edit(edit(fields, removed, decision.headers), route.remove_request, route.set_request)
 
 
 class Forwarding:
@@ -80,7 +77,7 @@ class Forwarding:
         self._outcome = outcome
         self._inquiry = inquiry
         self._lasting: Lasting | None = None
-        self._ends_at = connection.loop.time() + route.config.timeouts.lifetime  # `loop.time()` seconds
+        self._ends_at = connection.loop.time() + route.lifetime  # `loop.time()` seconds
         self._answer_by = FOREVER  # the same, at which the head of the answer must have come
         self._moment = FOREVER  # the same, until which waiting for it is nothing that lasts
 
@@ -92,7 +89,7 @@ class Forwarding:
             StreamClosed, StreamTimeout: the client's side.
         """
         connection = self._connection
-        connection.patience = self._route.config.timeouts.idle
+        connection.patience = self._route.idle
         upload = None if self._head.framing.kind is BodyKind.NONE else self._open_body()
         if self._head.opens_websocket:
             self._fields += encode_fields(SWITCH)
@@ -108,22 +105,25 @@ class Forwarding:
                 fresh = True  # nothing was sent: any request may go over another connection
                 continue
             upstream.driver = connection
-            reusable = False
+            reusable = again = False
             try:
                 reusable = await self._converse(upstream, upload)
-            except Refused as refused:
-                unheard = upstream.reused and not upstream.heard
-                if not (refused.row.retry_unanswered and unheard and repeatable and not fresh):
+            except (Refused, StreamClosed) as error:
+                if isinstance(error, StreamClosed) and connection.lost:
                     raise
-                fresh = True
-                continue
+                failed = error if isinstance(error, Refused) else Refused(errors.UPSTREAM_CLOSED, _CLOSED)
+                unheard = upstream.reused and not upstream.heard
+                if not (failed.row.retry_unanswered and unheard and repeatable and not fresh):
+                    raise failed from None
+                fresh = again = True
             finally:
                 upstream.driver = None
                 if self._lasting is not None:
                     connection.runtime.lasting.leave(self._lasting)
                     self._lasting = None
                 upstream.pool.release(upstream, reusable=reusable)
-            return
+            if not again:
+                return
 
     def _last(self) -> None:
         """Be decided again, from now on, when what permits it changes: it takes longer than a moment."""
@@ -150,48 +150,48 @@ class Forwarding:
             self._outcome.body,
             chunked=chunked,
             limits=self._limits,
-            idle=self._route.config.timeouts.idle,
+            idle=self._route.idle,
             ends_at=self._ends_at,
             outcome=self._outcome,
         )
 
     def _request(self, upstream: UpstreamConnection) -> bytes:
         target = self._target
-        host = upstream.pool.endpoint.authority if self._route.config.rewrite.host == "upstream" else target.authority
+        host = upstream.pool.endpoint.authority if self._route.upstream_host else target.authority
         return encode_request(
             self._head.method, stripped(target, self._route.strip), host.encode("ascii"), self._fields
         )
 
-    async def _converse(self, upstream: UpstreamConnection, upload: Upload | None) -> bool:
-        """Send the request and relay the answer; return whether the upstream connection can be used again."""
+    def _converse(self, upstream: UpstreamConnection, upload: Upload | None) -> Awaitable[bool]:
+        """Send the request, and return what relays the answer and tells whether the upstream can be used again."""
         self._outcome.endpoint = upstream.pool.endpoint.name
-        upstream.patience = self._route.config.timeouts.idle
-        sending: asyncio.Task[None] | None = None
-        try:
-            if not upstream.reused and not upstream.is_quiet:  # a reused one was looked at before it was taken
-                raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
-            sending = self._send(upstream, upload)
-            response = await self._response_head(upstream)
-            if response.status == 101:
-                await self._tunnel(upstream, response)
-                return False
-            if not self._relay_whole(upstream, response):
-                await self._relay(upstream, response)
-            elif self._connection.congested:
-                await self._connection.drain(self._ends_at)
-        except StreamClosed:
-            if self._connection.lost:
-                raise
-            raise Refused(errors.UPSTREAM_CLOSED, "the upstream closed the connection") from None
-        finally:
-            if sending is not None:
-                sending.cancel()
-                await asyncio.wait([sending])  # one coroutine at a time waits on the client's stream
-        if upload is not None and not upload.reader.done:
-            self._outcome.closing = True
-            await linger(self._connection)
+        upstream.patience = self._route.idle
+        if not upstream.reused and not upstream.is_quiet:  # a reused one was looked at before it was taken
+            raise Refused(errors.UPSTREAM_MALFORMED, "the upstream spoke before it was asked, or closed")
+        sending = self._send(upstream, upload)
+        answering = self._answer(upstream)
+        return answering if upload is None or sending is None else self._outlive(answering, upload, sending)
+
+    async def _answer(self, upstream: UpstreamConnection) -> bool:
+        """Relay the answer; return whether the upstream connection can be used again."""
+        response = await self._response_head(upstream)
+        if response.status == 101:
+            await self._tunnel(upstream, response)
             return False
+        if not self._relay_whole(upstream, response):
+            await self._relay(upstream, response)
+        elif self._connection.congested:
+            await self._connection.drain(self._ends_at)
         return response.keep_alive
+
+    async def _outlive(self, answering: Awaitable[bool], upload: Upload, sending: asyncio.Task[None]) -> bool:
+        """Relay the answer while the body is sent, which ends with it: one coroutine at a time reads the client."""
+        reusable = await outlive(answering, sending)
+        if upload.reader.done:
+            return reusable
+        self._outcome.closing = True
+        await linger(self._connection)
+        return False
 
     def _send(self, upstream: UpstreamConnection, upload: Upload | None) -> asyncio.Task[None] | None:
         """Send the head and what is there of the body; return the task that sends the rest, if there is a rest."""
@@ -330,7 +330,7 @@ class Forwarding:
             reader,
             until_close=response.framing.kind is BodyKind.UNTIL_CLOSE,
             chunked=chunked,
-            idle=self._route.config.timeouts.idle,
+            idle=self._route.idle,
             ends_at=self._ends_at,
             outcome=self._outcome,
         )

@@ -209,7 +209,7 @@ class Listener:
         """Take over the socket, by a TLS handshake where the listener has one; return None when that fails."""
         if self.config.tls is None:
             connection = Connection(self._runtime, self.config, self._tasks, remote)
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock)
+            await asyncio.get_running_loop().connect_accepted_socket(connection.as_protocol, sock)
             return connection
         snapshot = self._runtime.snapshot
         server_name: str | None = None
@@ -232,7 +232,7 @@ class Listener:
         connection = Connection(self._runtime, self.config, self._tasks, remote)
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(lambda: connection, sock, ssl=context, ssl_handshake_timeout=wait)
+            await loop.connect_accepted_socket(connection.as_protocol, sock, ssl=context, ssl_handshake_timeout=wait)
         except ConnectionAbortedError:  # so the loop calls its own end of a handshake
             raise TimeoutError from None
         self._handshake("ok")

@@ -19,7 +19,8 @@ from proxy.errors import Refused
 from proxy.http.body import BodyReader, encode_chunk, encode_last_chunk
 from proxy.http.headers import clean_trailers
 from proxy.server.outcome import Outcome
-from proxy.transport.stream import Stream, StreamClosed, StreamTimeout
+from proxy.transport.stream import Stream
+from proxy.transport.waiting import StreamClosed, StreamTimeout
 
 
 def _frame(data: bytes, reader: BodyReader, chunked: bool) -> bytes:

@@ -14,6 +14,7 @@ from proxy.config import schema
 from proxy.errors import Refused
 from proxy.http.message import Headers, Target
 from proxy.http.target import compile_path
+from proxy.policy.permit import Permit
 from proxy.upstream.cluster import Cluster
 
 
@@ -27,6 +28,7 @@ class Route:
         decision: the policy's entry point, such as `ztproxy/authz/decision`.
         asks_for_user: a user could be permitted here, so an anonymous request is asked to sign in.
         asks_for_certificate: a workload could be permitted here.
+        lifetime, idle, upstream_host, authenticate: of `config`, for every request asks for them.
         strip: the raw path prefix that the upstream does not see, without trailing slash.
         remove_request, set_request, remove_response, set_response: static header edits.
     """
@@ -37,6 +39,10 @@ class Route:
     decision: str
     asks_for_user: bool
     asks_for_certificate: bool
+    lifetime: float
+    idle: float
+    upstream_host: bool
+    authenticate: schema.Authenticate
     strip: bytes = b""
     remove_request: frozenset[bytes] = frozenset()
     set_request: tuple[tuple[bytes, bytes], ...] = ()
@@ -52,6 +58,10 @@ def compile_route(config: schema.Route, cluster: Cluster | None, decision: str, 
         config=config,
         cluster=cluster,
         decision=decision,
+        lifetime=config.timeouts.lifetime,
+        idle=config.timeouts.idle,
+        upstream_host=config.rewrite.host == "upstream",
+        authenticate=config.authenticate,
         asks_for_user=asks_for_user,
         asks_for_certificate=any(entry.workloads or entry.authenticated for entry in config.allow or ()),
         strip=(config.rewrite.strip_prefix or "").rstrip("/").encode("ascii"),
@@ -136,6 +146,13 @@ class Router:
         if host.startswith("*."):
             return self._wildcard.setdefault(host[2:], _Node())
         return self._exact.setdefault(host, _Node())
+
+
+def edited(fields: Headers, route: Route, permit: Permit) -> Headers:
+    """Return a request's fields as policy and the route edit them; what the proxy tells of the caller comes after."""
+    decision = permit.decision
+    removed = frozenset((*decision.request_headers_to_remove, *(name for name, _ in decision.headers)))
+    return edit(edit(fields, removed, decision.headers), route.remove_request, route.set_request)
 
 
 def stripped(target: Target, prefix: bytes) -> bytes:

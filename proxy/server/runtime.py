@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from proxy.policy.memo import Memory
 from proxy.server.lasting import Registry
@@ -76,8 +76,8 @@ class Ids:
     """The random names of exchanges, many from one system call: UUIDs (version 4), and ids of traces and spans."""
 
     __slots__ = ("_at", "_digits")
-    _EACH = 56  # bytes: two UUIDs, a trace and a span
-    _MANY = 64
+    _EACH: ClassVar[int] = 56  # bytes: two UUIDs, a trace and a span
+    _MANY: ClassVar[int] = 64
 
     def __init__(self) -> None:
         self._digits = ""

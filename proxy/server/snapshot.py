@@ -52,6 +52,7 @@ class Snapshot:
     routers: Mapping[str, Router]  # by listener
     access: Writer | None
     staff: Staff | None
+    in_flight: int  # requests at once
     heads: Common = field(default_factory=Common)  # what connections under its limits have said
 
     @property
@@ -126,6 +127,7 @@ def build_snapshot(
     staff = build_staff(config, grounds, routes, authorizer, previous.staff if previous else None)
     return Snapshot(
         config=config,
+        in_flight=config.limits.in_flight,
         bundles=bundles,
         server_tls=server_tls,
         issuers=issuers,

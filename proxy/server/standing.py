@@ -10,7 +10,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proxy import errors
 from proxy.config import schema
@@ -40,7 +40,7 @@ class Standing:
         router: the listener's routes.
     """
 
-    snapshot: Snapshot
+    snapshot: Any  # a Snapshot: the compiler looks the name of a type up when the class is made
     listener: schema.Listener
     peer: Peer | None
     refused: Refused | None

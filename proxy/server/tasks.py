@@ -5,8 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def tell_failure(what: str, error: BaseException) -> None:
+    """Say on stderr what failed, and where."""
+    sys.stderr.write(f"ztproxy: {what} failed: {''.join(traceback.format_exception(error))}")
+
+
+async def outlive(work: Awaitable[T], task: asyncio.Task[Any]) -> T:
+    """Wait for work, and end a task with it, however it ends."""
+    try:
+        return await work
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 class Tasks:
@@ -43,4 +59,4 @@ class Tasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            sys.stderr.write(f"ztproxy: {task.get_name()} failed: {''.join(traceback.format_exception(error))}")
+            tell_failure(task.get_name(), error)

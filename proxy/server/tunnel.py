@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from proxy import errors
 from proxy.http.websocket import GOING_AWAY, POLICY_VIOLATION, Frames, close_frame
 from proxy.server.outcome import Outcome
-from proxy.transport.stream import Stream, StreamClosed, StreamTimeout
+from proxy.transport.stream import Stream
+from proxy.transport.waiting import StreamClosed, StreamTimeout
 
 if TYPE_CHECKING:
     from proxy.server.connection import Connection

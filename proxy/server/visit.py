@@ -13,14 +13,15 @@ from proxy.http.cookies import HANDLE, clear_cookie, handle_of
 from proxy.http.message import RequestHead, Target
 from proxy.http.respond import Answer
 from proxy.identity.principal import Peer, Principal
-from proxy.policy.authorize import Denied
+from proxy.policy.denied import Denied
 from proxy.portal.portal import Portal
 from proxy.portal.request import BODY_BYTES, PortalRequest, Told
 from proxy.portal.returning import authority_of
 from proxy.server.answer import is_visit
 from proxy.server.outcome import Outcome
 from proxy.server.route import Route
-from proxy.transport.stream import Stream, StreamTimeout
+from proxy.transport.stream import Stream
+from proxy.transport.waiting import StreamTimeout
 
 if TYPE_CHECKING:
     from proxy.server.connection import Connection

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
@@ -47,7 +47,8 @@ class Family(Generic[M]):
         """Return the child of these label values, in the order in which the metric names them."""
         child = self._children.get(labels)
         if child is None:
-            child = self._children[labels] = self._metric.labels(*labels)
+            made: Any = self._metric.labels(*labels)  # of the same kind, which its types do not say
+            child = self._children[labels] = made
         return child
 
     def keep(self, kept: Collection[str]) -> None:

@@ -99,8 +99,8 @@ class Writer:
         self._reopening = False
         self._outage = False
 
-        self._thread = threading.Thread(target=self._run, name=f"records {sink.name}", daemon=True)
-        self._thread.start()
+        self._writing = threading.Thread(target=self._run, name=f"records {sink.name}", daemon=True)
+        self._writing.start()
 
     @property
     def healthy(self) -> bool:
@@ -169,8 +169,8 @@ class Writer:
         with self._condition:
             self._closing = True
             self._condition.notify()
-        await asyncio.to_thread(self._thread.join, timeout)
-        if self._thread.is_alive():
+        await asyncio.to_thread(self._writing.join, timeout)
+        if self._writing.is_alive():
             self._drop([(kind, ticket) for _, _, kind, ticket, _ in self._taken()], "is blocked")
         else:
             self._sink.close()

@@ -9,11 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
 
 
 class Count:
@@ -52,7 +54,7 @@ class Durations:
 C = TypeVar("C", Count, Durations)
 
 
-class _Tallies(Collector, Generic[C]):
+class _Tallies(Generic[C]):
     """One metric and its children by label values; `labels` are their names."""
 
     def __init__(self, name: str, text: str, labels: tuple[str, ...], new: Callable[[], C]) -> None:
@@ -80,7 +82,7 @@ class Counts(_Tallies[Count]):
 
     def __init__(self, name: str, text: str, *labels: str, registry: CollectorRegistry) -> None:
         super().__init__(f"ztproxy_{name}", text, labels, Count)
-        registry.register(self)
+        registry.register(cast("Collector", self))
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Return what is served."""
@@ -98,7 +100,7 @@ class Histogram(_Tallies[Durations]):
     ) -> None:
         super().__init__(f"ztproxy_{name}", text, labels, lambda: Durations(buckets))
         self._ends = [*map(str, map(float, buckets)), "+Inf"]
-        registry.register(self)
+        registry.register(cast("Collector", self))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Return what is served."""

@@ -15,26 +15,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import types
-from collections.abc import Callable, Generator
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
 from proxy.transport.deadlines import Deadlines
+from proxy.transport.waiting import StreamClosed, StreamTimeout, pause
 
 # Reading pauses when this much waits unparsed, so a fast sender costs this much memory and no more.
-READ_HIGH_WATER = 128 * 1024
+READ_HIGH_WATER: Final = 128 * 1024
 WRITE_HIGH_WATER = 128 * 1024
-FOREVER = float("inf")
+FOREVER: Final = float("inf")
 CLOSE_SECONDS = 10.0
 _NO_LINGER = struct.pack("ii", 1, 0)  # closing sends a reset (socket(7))
-
-
-class StreamClosed(ConnectionError):  # noqa: N818 - a state of the stream
-    """The other side is gone while something was still to be written."""
-
-
-class StreamTimeout(TimeoutError):  # noqa: N818 - a state of the stream
-    """The stream's deadline passed while its coroutine waited on it."""
 
 
 class Driver(Protocol):
@@ -51,13 +43,7 @@ class Driver(Protocol):
         """Go on with an exception where the coroutine waits."""
 
 
-@types.coroutine
-def pause() -> Generator[None, None, None]:
-    """Give control back to the driver."""
-    yield
-
-
-class Stream(asyncio.Protocol):
+class Stream:
     """One connection's bytes."""
 
     __slots__ = (
@@ -120,6 +106,10 @@ class Stream(asyncio.Protocol):
         self._interrupted: BaseException | None = None
 
     # --- called by the event loop
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return itself as what the event loop calls, which asks for these methods and for no base class."""
+        return cast("asyncio.Protocol", self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport and enter the sweep."""

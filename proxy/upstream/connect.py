@@ -31,8 +31,9 @@ async def dial(endpoint: Endpoint, pool: Pool, deadlines: Deadlines, timeout: fl
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
-            _, connection = await loop.create_connection(
-                lambda: UpstreamConnection(loop, deadlines, pool),
+            connection = UpstreamConnection(loop, deadlines, pool)
+            await loop.create_connection(
+                connection.as_protocol,
                 endpoint.host,
                 endpoint.port,
                 ssl=endpoint.tls,

@@ -17,8 +17,9 @@ from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import Headers, RequestHead, Target
 from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
-from proxy.policy.authorize import UNDECIDED, Denied, verdict
+from proxy.policy.authorize import UNDECIDED, verdict
 from proxy.policy.decision import Decision, parse_decision
+from proxy.policy.denied import Denied
 from proxy.policy.input import Inquiry
 from proxy.policy.scalars import find_fault
 from proxy.server.answer import explained

@@ -13,8 +13,9 @@ import pytest
 
 from proxy import errors
 from proxy.errors import Refused, Row
-from proxy.policy.authorize import Authorizer, Denied, satisfies
+from proxy.policy.authorize import Authorizer, satisfies
 from proxy.policy.decision import UNDEFINED, StepUp
+from proxy.policy.denied import Denied
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.memo import Memo, Memory
 from proxy.policy.permit import Permit

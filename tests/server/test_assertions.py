@@ -6,18 +6,19 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import jwt
 import pytest
 
 from proxy.http.header_sets import NAMES
 from proxy.server.repeat import Repeat
+from proxy.server.runtime import Runtime
 from proxy.server.told import Told
 from tests.assertions import verified, write_key
 from tests.gateway import Answer, Client, Gateway, Upstream, gateway
-from tests.world import World, config
+from tests.policy.inquiries import ask
+from tests.world import World, config, snapshot_of
 
 KEYS = "/.well-known/ztproxy/jwks.json"
 FIELD = "x-ztproxy-assertion"
@@ -31,6 +32,7 @@ ROUTES = """\
     allow: [{anyone: true}]
   - {name: silent, host: silent.example.org, upstream: wiki, headers: {identity: []}, allow: [{anyone: true}]}
 """
+OPEN = "  - {name: wiki, host: wiki.example.org, upstream: wiki, allow: [{anyone: true}]}\n"
 LISTENERS = """\
   - {name: edge, address: "127.0.0.1:0", tls: {certificate: edge.pem, key: edge.key, client_certificates: optional}}
   - {name: plain, address: "127.0.0.1:0", plaintext: true}
@@ -238,12 +240,14 @@ def test_keys_change_without_a_restart(world: World, place: Path, service: Upstr
         assert given() == second
 
 
-def test_what_repeats_is_given_until_its_signature_is_half_way() -> None:
-    head, snapshot = SimpleNamespace(block=object(), goes_to=object()), object()
-    nothing = cast("Any", None)
+def test_what_repeats_is_given_until_its_signature_is_half_way(place: Path) -> None:
+    snapshot = snapshot_of(place, config("http://127.0.0.1:9", routes=OPEN), Runtime(recording=False))
+    inquiry = ask()
+    route = snapshot.routers["plain"].match("wiki.example.org", ("",))
+    assert route is not None
     made = [
-        Repeat(cast("Any", snapshot), cast("Any", head), nothing, nothing, nothing, b"", Told(b"", until), "")
+        Repeat(snapshot, inquiry.head, route, inquiry.principal, inquiry, b"", Told(b"", until), "")
         for until in (100.0, math.inf)
     ]
-    assert [each.fits(cast("Any", snapshot), cast("Any", head), 99.9) for each in made] == [True, True]
-    assert [each.fits(cast("Any", snapshot), cast("Any", head), 100.0) for each in made] == [False, True]
+    assert [each.fits(snapshot, inquiry.head, 99.9) for each in made] == [True, True]
+    assert [each.fits(snapshot, inquiry.head, 100.0) for each in made] == [False, True]

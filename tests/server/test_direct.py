@@ -11,7 +11,6 @@ import socket
 import ssl
 import struct
 import threading
-import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from proxy.config.limits import Limits
+from proxy.errors import Refused
 from proxy.http.message import RequestHead
-from proxy.http.remembered import Common
-from proxy.server import connection as module
 from proxy.server.connection import Connection
 from proxy.server.runtime import Runtime
 from proxy.server.tasks import Tasks
 from proxy.transport.deadlines import Deadlines
-from proxy.transport.stream import pause
+from proxy.transport.waiting import pause
 from tests.gateway import PATIENCE, Client, Gateway, RawUpstream, Reader, gateway, ok, read_request, wait_for
-from tests.world import World, config
+from tests.world import World, config, snapshot_of
 
 HOST = "raw.example.org"
 GET = b"GET /%b HTTP/1.1\r\nHost: raw.example.org\r\n\r\n"
@@ -303,6 +300,9 @@ def test_requests_per_connection_are_counted(place: Path, service: Service) -> N
 # --- a connection and an exchange whose every step the test takes
 
 
+PATIENT = "limits: {idle: 50s, request_head: 5s}\n"
+
+
 class Stepped:
     """An exchange that takes the steps of a test."""
 
@@ -311,7 +311,7 @@ class Stepped:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def serve(self, head: RequestHead) -> bool:
+    async def serve(self, head: RequestHead | Refused) -> bool:
         return await Stepped.steps(self._connection)
 
 
@@ -331,19 +331,14 @@ class Bench:
 
 
 @pytest_asyncio.fixture
-async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(module, "Exchange", Stepped)
+async def bench(place: Path) -> AsyncIterator[Bench]:
     runtime, tasks = Runtime(recording=False), Tasks()
-    limits = Limits.model_validate({"idle": "50s", "request_head": "5s"})
-    snapshot: Any = types.SimpleNamespace(config=types.SimpleNamespace(limits=limits), heads=Common())
-    runtime.snapshot = snapshot
-    listener: Any = types.SimpleNamespace(name="plain")
+    text = config("http://127.0.0.1:9", routes=RAW.replace("raw,", "wiki,"), extra=PATIENT)
+    runtime.snapshot = snapshot = snapshot_of(place, text, runtime)
     ours, client = socket.socketpair()
     ours.setblocking(False)
     client.setblocking(False)
-    connection = Connection(runtime, listener, tasks, ("127.0.0.1", 1))
-    standing: Any = types.SimpleNamespace(snapshot=snapshot, listener=listener)
-    connection.standing = standing
+    connection = Connection(runtime, snapshot.listeners["plain"], tasks, ("127.0.0.1", 1), Stepped)
     await asyncio.get_running_loop().create_connection(lambda: connection, sock=ours)
     tasks.spawn(connection.serve(), "connection")
     bench = Bench(connection, runtime.deadlines, tasks, client)
@@ -497,14 +492,12 @@ async def test_a_connection_that_retires_within_an_exchange_ends_it_first(bench:
 
 
 async def test_a_request_that_cannot_be_begun_ends_its_connection(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def settle(*_: object) -> None:
+    def make(connection: Connection) -> Stepped:
         raise ZeroDivisionError("of nobody's making")
 
-    monkeypatch.setattr(module, "settle", settle)
-    standing: Any = None
-    bench.connection.standing = standing
+    bench.connection._make = make
     await _ask(bench)
     assert await _heard(bench) == b""
     await bench.until(lambda: not len(bench.tasks))

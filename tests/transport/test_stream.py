@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from proxy.transport.deadlines import Deadlines
-from proxy.transport.stream import FOREVER, READ_HIGH_WATER, WRITE_HIGH_WATER, Stream, StreamClosed, StreamTimeout
+from proxy.transport.stream import FOREVER, READ_HIGH_WATER, WRITE_HIGH_WATER, Stream
+from proxy.transport.waiting import StreamClosed, StreamTimeout
 
 
 class Pair:
