@@ -7,12 +7,13 @@ agree, the policy is refused with the way out, `engine: opa`. It knows the tree'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from proxy.policy.callgraph import Rules, find_recursion
 from proxy.policy.calls import Calls
+from proxy.policy.mending import Mending
 from proxy.policy.modifiers import Modifiers
 from proxy.policy.modules import read_module
 from proxy.policy.negation import Definedness
@@ -47,11 +48,13 @@ class Analysed(NamedTuple):
         problems: what is wrong with them, by file and place.
         undefined: those of the entry points that no rule defines.
         rules: theirs, or None where they could not be read.
+        texts: of the modules, in their order, as they are to be compiled.
     """
 
     problems: list[Problem]
     undefined: set[str]
     rules: Rules | None = None
+    texts: Sequence[str] = ()
 
     def problems_with(self, data: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with them beside this data, all of it."""
@@ -89,17 +92,23 @@ class _Analysis:
         self._rules = Rules(modules)
         self._modifiers = Modifiers(self._rules)
         self._problems: list[Problem] = []
+        self._mended: list[Mending] = []
 
     def run(self, entry_points: list[str]) -> Analysed:
         self._problems += self._rules.conflicts()
         self._problems += self._hidden()
         for module in self._modules:
             self._problems += module.misread
-            self._module(module)
+            self._mended.append(Mending(module.text))
+            self._module(module, self._mended[-1])
+        if self._modifiers.brings_input:
+            for mending in self._mended:
+                mending.require()
         self._problems += self._modifiers.problems()
         self._problems += find_recursion(self._rules)
         undefined = {point for point in entry_points if not self._rules.defines(tuple(point.split("/")))}
-        return Analysed(_ordered(self._problems), undefined, self._rules)
+        mended = [mending.applied() for mending in self._mended]
+        return Analysed(_ordered(self._problems), undefined, self._rules, mended)
 
     def _hidden(self) -> Iterator[Problem]:
         """Yield the rules that an import of some file of their package hides in OPA, and not here."""
@@ -112,9 +121,9 @@ class _Analysis:
                     fault = f"{rule.name} must not be called like an import of its package: OPA means the import"
                     yield module.problem(rule.span, fault)
 
-    def _module(self, module: Module) -> None:
+    def _module(self, module: Module, mending: Mending) -> None:
         if module.rules:
-            checker = _Checker(module, self._rules, self._modifiers, self._problems)
+            checker = _Checker(module, self._rules, self._modifiers, self._problems, mending)
             for rule in module.rules:
                 checker.check(rule)
 
@@ -122,18 +131,22 @@ class _Analysis:
 class _Checker:
     """Checks the rules of one module, statement by statement."""
 
-    def __init__(self, module: Module, rules: Rules, modifiers: Modifiers, problems: list[Problem]) -> None:
+    def __init__(
+        self, module: Module, rules: Rules, modifiers: Modifiers, problems: list[Problem], mending: Mending
+    ) -> None:
         self._module = module
         self._modifiers = modifiers
         self._rules = rules
         self._problems = problems
         self._rule = module.rules[0]
-        self._calls = calls = Calls(rules, module, problems)
+        self._mending = mending
+        self._resting: Statement | None = None
+        self._calls = calls = Calls(rules, module, problems, mending)
         names = frozenset({*rules.names_in(module.package), *module.imports, *_ROOTS})
         self._safety = Safety(
             module, names, report=problems.append, visit=self._statement, has_output=self._calls.has_output
         )
-        self._definedness = Definedness(rules, module, calls.callee)
+        self._definedness = Definedness(rules, module, calls.callee, self._rests)
 
     def check(self, rule: Rule) -> None:
         self._rule = rule
@@ -155,9 +168,11 @@ class _Checker:
 
     def _statement(self, statement: Statement, scope: Scope) -> None:
         kind, content = statement.kind, statement.content
+        self._resting = None
         self._problems += self._modifiers.check(self._module, statement, scope, self._definedness.defined)
+        self._resting = statement
         for root in statement.roots():
-            self._expression(root, scope)
+            self._expression(root, scope, content.get("expr") if kind == "Expr" and not statement.is_head else None)
         if kind == "SomeIn":
             for pattern in (content["key"], content["value"]):
                 if pattern is not None:
@@ -221,11 +236,11 @@ class _Checker:
 
     # --- expressions
 
-    def _expression(self, root: Node, scope: Scope) -> None:
+    def _expression(self, root: Node, scope: Scope, alone: Node | None) -> None:
         for node in walk(root):
             kind, content = part(node)
             if kind == "Call":
-                self._calls.check(node, self._rule, scope)
+                self._calls.check(node, self._rule, scope, alone=node is alone)
                 self._look_up(content, scope)
             elif kind == "BoolExpr" and content["op"] in _ORDER:
                 self._ordered((content["lhs"], content["rhs"]), scope)
@@ -305,6 +320,10 @@ class _Checker:
                 "the value of in must not be used where a side may be undefined: OPA has undefined there, this engine "
                 "false; assign the side to a variable before, or make it a statement",
             )
+
+    def _rests(self, path: tuple[str, ...]) -> None:
+        if self._resting is not None:
+            self._mending.rests(self._rule, self._resting, path)
 
     def _report(self, node: Node, rule: str) -> None:
         self._problems.append(self._module.problem(start_of(node), rule))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from proxy.policy import builtins
 from proxy.policy.callgraph import Rules
+from proxy.policy.mending import Mending
 from proxy.policy.patterns import PatternError
 from proxy.policy.scope import Scope
 from proxy.policy.sources import TESTS
@@ -19,11 +20,13 @@ class Calls:
         rules: all rules of the policy.
         module: the file.
         problems: takes what is wrong.
+        mending: takes what must be compiled otherwise.
     """
 
-    __slots__ = ("_module", "_problems", "_rules")
+    __slots__ = ("_mending", "_module", "_problems", "_rules")
 
-    def __init__(self, rules: Rules, module: Module, problems: list[Problem]) -> None:
+    def __init__(self, rules: Rules, module: Module, problems: list[Problem], mending: Mending) -> None:
+        self._mending = mending
         self._rules = rules
         self._module = module
         self._problems = problems
@@ -53,8 +56,12 @@ class Calls:
         arity = self._arity(call, scope)
         return bool(call["params"]) and (arity is None or len(call["params"]) == arity + 1)
 
-    def check(self, node: Node, rule: Rule, scope: Scope) -> None:
-        """Report what is wrong with a call, and note whom it calls."""
+    def check(self, node: Node, rule: Rule, scope: Scope, *, alone: bool) -> None:
+        """Report what is wrong with a call, and note whom it calls.
+
+        Args:
+            alone: it is a statement.
+        """
         content = part(node)[1]
         name, path = self.callee(content, scope)
         if name == "print" and self._module.file.endswith(TESTS):
@@ -71,11 +78,15 @@ class Calls:
             self._rules.refers(rule.path, path)
             self._rules.calls.add((".".join(spelled(content["fcn"]) or ()), path))
         if name is not None:
-            self._builtin(node, name, content["params"])
+            self._builtin(node, name, content["params"], alone=alone)
 
-    def _builtin(self, node: Node, name: str, params: list[Node]) -> None:
-        if name == "walk" and len(params) != 2:
-            self._report(node, "walk must be called as walk(x, [path, value]): its value is always undefined here")
+    def _builtin(self, node: Node, name: str, params: list[Node], *, alone: bool) -> None:
+        if name == "walk":
+            fault = "walk must be a statement, walk(x, [path, value])"
+            if alone and len(params) == 2:
+                fault = self._mending.walk(part(node)[1]) or ""
+            if fault:
+                self._report(node, fault)
         if name in builtins.EXTENSIONS and len(params) == builtins.ARITY[name] + 1:
             self._report(node, f"the value of {name} must be assigned: x := {name}(…)")
         for index, check in builtins.WRITTEN_OUT.get(name, {}).items():

@@ -188,10 +188,10 @@ def compile_policy(
         return None, [str(line) for line in unread.args], set()
     except RecursionError:
         return None, ["an expression of the policy must not have so many parts"], set()
-    engine = new_engine()
-    for module in read.modules:
-        engine.add_policy(module.name, module.text)
     faults = [str(read.placed(problem)) for problem in analysed.problems_with(data)]
+    engine = new_engine()
+    for module, text in zip(read.modules, analysed.texts, strict=not faults):
+        engine.add_policy(module.name, text)
     if not faults and (fault := load_fault(engine.add_data, data) or _probe_fault(engine)):
         faults = [fault]
     return (None if faults else engine), faults, set(analysed.undefined)

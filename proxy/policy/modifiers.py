@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.policy.callgraph import Rules
+from proxy.policy.negation import ALWAYS_IN_INPUT
 from proxy.policy.scope import Scope, Statement
-from proxy.policy.syntax import Module, Node, Path, Problem, part, reference, references, spelled, start_of
+from proxy.policy.syntax import Module, Node, Path, Problem, input_path, part, reference, references, spelled, start_of
+
+
+def _may_lack(base: tuple[str, ...] | None) -> bool:
+    """Tell whether an input that is brought at a path replaces what every request's input has below."""
+    return base is not None and any(path[: len(base)] == base != path for path in ALWAYS_IN_INPUT)
+
 
 IsDefined = Callable[[Node, Scope], bool]
 
@@ -41,12 +48,13 @@ class Modifiers:
         rules: all rules of the policy.
     """
 
-    __slots__ = ("_brought", "_functions", "_rules")
+    __slots__ = ("_brought", "_functions", "_rules", "brings_input")
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._brought: list[_Brought] = []
         self._functions: list[tuple[Problem, str, Path]] = []
+        self.brings_input = False  # which may lack what every request's input has
 
     def check(self, module: Module, statement: Statement, scope: Scope, is_defined: IsDefined) -> Iterator[Problem]:
         """Yield what is wrong with a statement's modifiers by themselves, and note the rest for `problems`."""
@@ -56,6 +64,7 @@ class Modifiers:
         replaced = [modifier["refr"] for modifier in statement.modifiers]
         under = self._read_by([statement.content, replaced], module, scope)
         for modifier in statement.modifiers:
+            self.brings_input |= _may_lack(input_path(modifier["refr"], module.imports))
             names = spelled(modifier["refr"])
             if names != _CLOCK and (names is None or names[0] not in scope.global_names - scope.declared):
                 rule = "with must replace input, data, a function of the policy or time.now_ns; use engine: opa"

@@ -59,6 +59,7 @@ def _read_rule(module: Module, rule: Node) -> Rule:
             made.kind = "object"
     else:
         raise Unreadable(f"a rule head of the kind {head_kind} is not known")
+    made.end = content["span"]["end"]
     for body in content["bodies"]:
         made.bodies.append((body["assign"]["value"] if body["assign"] else None, body["query"]))
     return made

@@ -17,6 +17,7 @@ from proxy.policy.scope import Scope
 from proxy.policy.syntax import COMPREHENSIONS, LITERALS, OPERATIONS, Module, Node, Path, children, part, reference
 
 Callee = Callable[[Node, Scope], tuple[str | None, Path | None]]
+Rests = Callable[[tuple[str, ...]], None]
 
 _HTTP: Final = ("attributes", "request", "http")
 # What the input document always has, whoever asks (`proxy/policy/input`).
@@ -42,14 +43,16 @@ class Definedness:
 
     Args:
         callee: resolves a call to a built-in's name or a function's path.
+        rests: is called with each path that is taken to be defined because every input has it.
     """
 
-    __slots__ = ("_callee", "_module", "_rules")
+    __slots__ = ("_callee", "_module", "_rests", "_rules")
 
-    def __init__(self, rules: Rules, module: Module, callee: Callee) -> None:
+    def __init__(self, rules: Rules, module: Module, callee: Callee, rests: Rests) -> None:
         self._rules = rules
         self._module = module
         self._callee = callee
+        self._rests = rests
 
     def under_not(self, expression: Node, scope: Scope) -> Node | None:
         """Return the part of a negated expression that may be undefined and would fail OPA's whole body."""
@@ -100,7 +103,11 @@ class Definedness:
         if path is not None:
             return self._rules.always_defined(path)
         root = self._module.imports.get(content["value"], ("input",))
-        return (*root[1:], *steps) in ALWAYS_IN_INPUT
+        found = (*root[1:], *(step for step in steps if isinstance(step, str)))
+        if found not in ALWAYS_IN_INPUT:
+            return False
+        self._rests(found)
+        return True
 
     def _call_defined(self, call: dict[str, Any], scope: Scope) -> bool:
         name, _ = self._callee(call, scope)

@@ -33,7 +33,7 @@ def new_engine() -> Any:
     """Return an empty engine that has our built-ins where its own would not agree with OPA."""
     engine = regorus.Engine()
     engine.set_policy_length_config(**_LENGTHS)
-    for name, (arity, function) in builtins.EXTENSIONS.items():
+    for name, (arity, function) in (builtins.EXTENSIONS | builtins.COMPILED).items():
         engine.add_extension(name, arity, function)
     return engine
 

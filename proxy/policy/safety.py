@@ -89,6 +89,8 @@ class Safety:
         scope = self._placed(statements, scope)
         for statement in statements:
             self._visit(statement, scope)
+            if statement.kind == "Every":
+                self._used(statement, scope)
             for inner, inside, inner_heads in self._closures(statement, scope):
                 self._query(inner, inside, inner_heads)
 
@@ -232,6 +234,13 @@ class Safety:
             inside = scope.inside(declared)
             yield statement.content["query"], inside.binding(declared), []
 
+    def _used(self, statement: Statement, scope: Scope) -> None:
+        """Report the variables of `every` that its body does not use: OPA refuses them."""
+        declared = self._every_names(statement.content) - {"_"}
+        used = frozenset(self._mentioned_in(statement.content["query"], [], scope.inside(declared)))
+        for name in sorted(declared - used):
+            self._problem(statement.content["span"], f"variable {name} of every must be used in its body")
+
     def _every_names(self, content: Node) -> Names:
         spans = [span for span in (content["key"], content["value"]) if span is not None]
         return frozenset(self._module.name_at(span) for span in spans)
@@ -266,8 +275,9 @@ class Safety:
 
 
 def _statements(query: Query, heads: list[Node]) -> list[Statement]:
-    return [Statement(*literal) for literal in literals(query)] + [
-        Statement("Expr", {"expr": head}, is_head=True) for head in heads
+    written = zip(literals(query), query["stmts"], strict=True)
+    return [Statement(*literal, query, node) for literal, node in written] + [
+        Statement("Expr", {"expr": head}, [], query, None) for head in heads
     ]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.policy.syntax import Module, Node, expressions
+from proxy.policy.syntax import Module, Node, Query, expressions
 
 Names = frozenset[str]
 NO_NAMES: Names = frozenset()
@@ -70,12 +70,24 @@ class Scope:
 
 @dataclass(slots=True)
 class Statement:
-    """One statement, or an expression of the rule's head, which binds like one."""
+    """One statement, or an expression of the rule's head, which binds like one.
+
+    Args:
+        kind, content, modifiers: as of `syntax.literals`.
+        query: in which it stands; of a head, the body that belongs to it.
+        node: the whole of it in the tree, or None: it is a head.
+    """
 
     kind: str
     content: Any
-    modifiers: list[Node] = field(default_factory=list)
-    is_head: bool = False
+    modifiers: list[Node]
+    query: Query
+    node: Node | None
+
+    @property
+    def is_head(self) -> bool:
+        """Tell whether it is no statement that is written in the body."""
+        return self.node is None
 
     def roots(self) -> list[Node]:
         """Return its expressions, those of its modifiers too."""

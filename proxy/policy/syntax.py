@@ -52,6 +52,7 @@ class Rule:
         key: of a set.
         value: what it is assigned, or None for true.
         bodies: value (None: the head's) and query of the body and of each else.
+        end: where it ends in the text, in bytes.
     """
 
     module: Module
@@ -63,6 +64,7 @@ class Rule:
     key: Node | None = None
     value: Node | None = None
     bodies: list[tuple[Node | None, Query]] = field(default_factory=list)
+    end: int = 0
 
     @property
     def is_function(self) -> bool:

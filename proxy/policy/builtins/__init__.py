@@ -25,6 +25,7 @@ from proxy.policy.builtins import (
     tokens,
     units,
     versions,
+    walking,
 )
 from proxy.policy.globs import glob_match
 from proxy.policy.patterns import check_regex, check_replacement
@@ -114,6 +115,12 @@ REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
 # What string interpolation is spelled as (`proxy/policy/spelling`), and nobody calls by name.
 EXTENSIONS: Final[dict[str, tuple[int, Callable[..., Any]]]] = REPLACED | {
     "internal.template_string": (1, texts.template_string),
+}
+
+# What takes the place of something else when a policy is compiled (`proxy/policy/mending`).
+COMPILED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
+    "internal.present": (1, walking.present),
+    "internal.walk": (1, walking.walked),
 }
 
 ARITY: Final[dict[str, int]] = AGREEING | {name: arity for name, (arity, _) in EXTENSIONS.items()}
