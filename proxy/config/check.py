@@ -15,7 +15,7 @@ from proxy.config.mistake import Location, Mistake
 from proxy.config.routing import routing_mistakes
 from proxy.config.schema import OPA, Config, Upstream
 from proxy.config.signin import sign_in_mistakes
-from proxy.config.staff import session_mistakes
+from proxy.config.staff import SERVICES, session_mistakes
 
 
 def check(config: Config) -> list[Mistake]:
@@ -48,6 +48,10 @@ def _identity(config: Config) -> Iterator[Mistake]:
             yield Mistake(("trust_domain",), rule)
     yield from _client_certificates(config)
     asked_for = any(asks_for_certificates(listener) for listener in config.listeners)
+    if SERVICES in config.identity.issuers:
+        yield Mistake(
+            ("identity", "issuers", SERVICES), f"must not be called {SERVICES}, as the issuer of service tokens is"
+        )
     for name, issuer in config.identity.issuers.items():
         yield from issuer_mistakes(issuer, ("identity", "issuers", name), asked_for)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from proxy.config.mistake import Location, Mistake, did_you_mean
 from proxy.config.schema import Config, HeaderEdit, Route
+from proxy.config.staff import SERVICES
 
 # What no static edit may touch. `tests/config` holds these against the tables of `http/headers`.
 _FRAMING: Final = frozenset(
@@ -28,6 +29,12 @@ _OURS: Final = frozenset(
 )  # fmt: skip
 _OUR_PREFIXES: Final = ("x-ztproxy-", "x-forwarded-", "x-pomerium-")
 _REDIRECT_EXCLUDES: Final = ("allow", "decision", "cors", "rewrite", "headers", "timeouts")
+
+
+def issuer_names(config: Config) -> Mapping[str, object]:
+    """Return what may be named as an issuer: those of `identity`, and that of service tokens where there are any."""
+    kept = config.sign_in is not None or "session" in config.model_fields_set
+    return {**config.identity.issuers, SERVICES: None} if kept else config.identity.issuers
 
 
 def routing_mistakes(config: Config) -> Iterator[Mistake]:
@@ -73,7 +80,7 @@ def _is_only_asked_about(route: Route, config: Config) -> bool:
 
 def _references(route: Route, config: Config, at: Location) -> Iterator[Mistake]:
     listeners = {listener.name: listener for listener in config.listeners}
-    issuers = config.identity.issuers
+    issuers = issuer_names(config)
     for index, name in enumerate(route.listeners or ()):
         yield from _named("listener", name, listeners, (*at, "listeners", index))
     named = [listeners[name] for name in route.listeners or () if name in listeners]

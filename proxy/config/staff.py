@@ -13,6 +13,7 @@ from proxy.config.section import Section
 from proxy.config.units import Wait, format_duration
 from proxy.config.values import FilePath, Flag, SecretFile
 
+SERVICES: Final = "ztproxy"  # the issuer of service tokens, as routes and policies name it
 STATE_DIRECTORY: Final = Path("/var/lib/ztproxy")
 _SHORTEST_IDLE: Final = 60.0  # use is written down a few times in that
 

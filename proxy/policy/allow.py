@@ -13,6 +13,7 @@ from zoneinfo import available_timezones
 
 from proxy.config.listening import asks_for_certificates
 from proxy.config.mistake import Location, Mistake, did_you_mean
+from proxy.config.routing import issuer_names
 from proxy.config.schema import Allow, Config, Hours, Route
 from proxy.http.h1 import METHODS
 from proxy.http.target import compile_path
@@ -51,7 +52,7 @@ def asks_for_user(route: Route, config: Config) -> bool:
 
     A policy of the user's own is believed to ask for users wherever there are issuers.
     """
-    if not config.identity.issuers or route.authenticate.header == "none":
+    if not issuer_names(config) or route.authenticate.header == "none":
         return False
     if _has_own_policy(config) and not _is_exported(route, config):
         return True
@@ -109,7 +110,7 @@ def _entry_mistakes(entry: Allow, route: Route, config: Config, at: Location) ->
 def _user_mistakes(entry: Allow, route: Route, config: Config, at: Location) -> Iterator[Mistake]:
     key = next(key for key in USER_KEYS if getattr(entry, key))
     own, of_route = entry.issuers, route.authenticate.issuers
-    if not config.identity.issuers:
+    if not config.identity.issuers and not (own or of_route):
         yield Mistake((*at, key), "asks for a user, and identity.issuers has no issuer")
     elif route.authenticate.header == "none":
         yield Mistake((*at, key), "asks for a user, and the route reads no token (authenticate.header: none)")

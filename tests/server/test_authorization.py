@@ -100,7 +100,11 @@ def test_what_is_not_permitted_is_refused_as_it_would_be_here(
 
 def test_a_token_of_ours_is_to_be_removed_and_a_gateway_is_told(world: World, tmp_path: Path) -> None:
     routes = """\
-  - {name: wiki, host: wiki.example.org, listeners: [authz], allow: [{anyone: true}]}
+  - name: wiki
+    host: wiki.example.org
+    listeners: [authz]
+    allow: [{groups: [engineering], issuers: [ztproxy, corp]}]
+  - {name: people, host: people.example.org, listeners: [authz], allow: [{groups: [engineering]}]}
 """
     text = config("http://127.0.0.1:9", routes=routes, listeners=LISTENERS, extra="state_directory: state\nsession: {}")
     with gateway(world.copy_to(tmp_path), text) as running:
@@ -112,6 +116,8 @@ def test_a_token_of_ours_is_to_be_removed_and_a_gateway_is_told(world: World, tm
         ):
             answer = ask(running, "https://wiki.example.org/", credential)
             assert (answer.status, answer.get("x-envoy-auth-headers-to-remove")) == (200, removed)
+            answer = ask(running, "https://people.example.org/", credential)  # a service is none of theirs
+            assert answer.status == (200 if removed is None else 403)
 
 
 def test_the_policy_sees_the_method_that_is_asked_about(asked: Gateway, world: World) -> None:

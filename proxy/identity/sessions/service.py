@@ -11,10 +11,11 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
+from proxy.config.staff import SERVICES
 from proxy.identity.principal import Principal
 
 PREFIX: Final = b"ztst_"
-ISSUER: Final = "ztproxy"
+ISSUER: Final = SERVICES
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _TOKEN: Final = re.compile(rb"ztst_[A-Za-z0-9_-]{43}")
 
