@@ -7,7 +7,7 @@
     allow                                    what the config's `allow` is to the default policy
     engine · embedded · sources              what evaluates, and the files it evaluates
     opa · opa_api · bundles                  a server that evaluates, and what of its policy can be proven
-    reading · spelling · outputs             the files as regorus can parse them
+    reading · spelling · outputs · apart     the files as regorus can parse them
     analysis · modules · syntax · calls · callgraph · modifiers · scope · safety · negation · patterns
     reads · determinism                      what is known of a policy before it is served
     builtins · globs                         which built-ins may be called, and those that are ours

@@ -36,6 +36,7 @@ from proxy.policy.syntax import (
 _OPA: Final = "use engine: opa"
 _ORDER: Final = frozenset({"Lt", "Le", "Gt", "Ge"})
 _COLLECTIONS: Final = frozenset({"Set", "Object", "SetCompr", "ObjectCompr"})
+_KEYED: Final = frozenset({"Array", "Object", "ArrayCompr", "ObjectCompr"})
 _ROOTS: Final = frozenset({"input", "data"})
 _HTTP: Final = ("attributes", "request", "http")
 _BODY: Final = (("parsed_body",), (*_HTTP, "body"), (*_HTTP, "raw_body"))  # where Envoy's shape would have it
@@ -246,8 +247,8 @@ class _Checker:
                 self._ordered((content["lhs"], content["rhs"]), scope)
             elif kind == "UnaryExpr":
                 self._report(node, f"a minus sign must stand before a number alone; {_OPA}")
-            elif kind == "Membership" and content["key"] is not None:
-                self._report(node, f"in must not have a key: OPA finds it in a set too; {_OPA}")
+            elif kind == "Membership" and content["key"] is not None and part(content["collection"])[0] not in _KEYED:
+                self._report(node, f"in must not have a key where a set may be: OPA finds it there too; {_OPA}")
         for node in references_outside_closures(root):
             self._reference(node, scope)
 

@@ -11,33 +11,26 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from proxy.policy.sources import Module
-from proxy.policy.spelling import Shifts
+from proxy.policy.spelling import Edit
 from proxy.policy.syntax import LITERALS, Node, children, part, spelled, start_of
 
 _BLANK: Final = b" \t\r\n"
-_COLLECTIONS: Final = frozenset({"Array", "Object", "Set"})
+_COLLECTIONS: Final = frozenset({"Array", "Set"})  # an object's place in the tree is that of its last field
 _PLAIN: Final = LITERALS | {"Var", "RefDot", "RefBrack"}
 
 
-def spell_outputs(module: Module, tree: Node, arities: dict[str, int], shifts: Shifts) -> Module:
-    """Return a module whose calls with an output are equations.
+def spell_outputs(module: Module, tree: Node, arities: dict[str, int]) -> list[Edit]:
+    """Return what makes equations of a module's calls with an output.
 
     Args:
         module: the text.
         tree: of the whole file.
         arities: how many arguments the extensions take.
-        shifts: notes what moved in a line.
     """
-    text = module.text.encode()
-    edits = sorted(_edits(tree["ast"]["rules"], text, arities), reverse=True)
-    for start, end, new in edits:
-        text = text[:start] + new + text[end:]
-        line_start = text.rfind(b"\n", 0, start) + 1
-        shifts.add(text.count(b"\n", 0, start) + 1, start - line_start + 1 + len(new), len(new) - (end - start))
-    return Module(module.name, text.decode()) if edits else module
+    return list(_edits(tree["ast"]["rules"], module.text.encode(), arities))
 
 
-def _edits(value: Any, text: bytes, arities: dict[str, int]) -> Iterator[tuple[int, int, bytes]]:
+def _edits(value: Any, text: bytes, arities: dict[str, int]) -> Iterator[Edit]:
     """Yield what to put in the place of what, for each call that is a statement of its own."""
     if isinstance(value, list):
         for item in value:
@@ -56,7 +49,7 @@ def _has_output(call: Node, arities: dict[str, int]) -> bool:
     return names is not None and arities.get(".".join(names)) == len(call["params"]) - 1
 
 
-def _edit(call: Node, text: bytes) -> Iterator[tuple[int, int, bytes]]:
+def _edit(call: Node, text: bytes) -> Iterator[Edit]:
     """Yield the edit of a call whose last argument goes behind it."""
     kind = part(call["params"][-1])[0]
     start, end = start_of(call["params"][-1])["start"], call["span"]["end"] - 1
@@ -67,5 +60,5 @@ def _edit(call: Node, text: bytes) -> Iterator[tuple[int, int, bytes]]:
     plain = kind not in _COLLECTIONS or all(part(child)[0] in _PLAIN for child in children(call["params"][-1]))
     if kind not in _PLAIN | _COLLECTIONS or not plain or text[comma : comma + 1] != b"," or b"#" in output:
         return  # the analysis refuses it
-    breaks = b"\n" * text.count(b"\n", comma, end)
-    yield comma, end + 1, b") = " + b" ".join(output.split()) + breaks
+    breaks = "\n" * text.count(b"\n", comma, end)
+    yield comma, end + 1, f") = {' '.join(output.decode().split())}{breaks}"

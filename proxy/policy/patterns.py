@@ -19,6 +19,7 @@ _MOST_REPEATS: Final = 1000  # RE2's own bound
 _INSTEAD: Final = {"d": "[0-9]", "D": "[^0-9]", "w": "[0-9A-Za-z_]", "W": "[^0-9A-Za-z_]", "s": r"[ \t\n\r\f]"}
 
 
+_POSIX_CLASS: Final = re.compile(r"\[:[a-z]+:\]")
 _REPLACEMENT: Final = re.compile(r"(?:[^$]|\$\$|\$(?:0|[1-9][0-9]?)(?!\w)|\$\{(?:0|[1-9][0-9]?)\})*")
 
 
@@ -34,6 +35,13 @@ def check_regex(pattern: str) -> None:
     scanner.scan_alternatives()
     if scanner.at < len(pattern):
         raise PatternError("pattern must not close a group that is not open")
+
+
+def check_separator(pattern: str) -> None:
+    """Let a pattern pass that something can be split at, or raise PatternError: the engines part where it is empty."""
+    check_regex(pattern)
+    if re.search(_POSIX_CLASS.sub("a", pattern), "") is not None:
+        raise PatternError("pattern must not match an empty text where something is split")
 
 
 def check_replacement(text: str) -> None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import regorus
 
 from proxy.policy import builtins
+from proxy.policy.apart import spell_patterns
 from proxy.policy.outputs import spell_outputs
 from proxy.policy.sources import Module
-from proxy.policy.spelling import Shifts, SpellingError, spell
+from proxy.policy.spelling import Shifts, SpellingError, edited, spell
 from proxy.policy.syntax import Node, Problem
 
 # Each value that is undefined is an error inside regorus, and would capture a stack: several times as slow. It is read
@@ -84,6 +85,13 @@ def nesting_fault(module: Module) -> str | None:
     return None
 
 
+# Names that nobody wrote, and what is wrong where one of them is told.
+_OWN_NAMES: Final = {
+    "__object": "an object must be taken apart where it has a value, and each of its variables once; use engine: opa",
+    "__value": "a string interpolation must show what has a value: nothing binds a variable of it",
+}
+
+
 class NotLoaded(Exception):  # noqa: N818 - a state, not an accident
     """Some files are no Rego; each argument is a line that says why."""
 
@@ -103,10 +111,9 @@ class Read(NamedTuple):
 
     def placed(self, problem: Problem) -> Problem:
         """Return a problem at its place in the file as it was written."""
-        shifts = self.shifts.get(problem.file)
-        if shifts is None or not shifts.lines:
-            return problem
-        return Problem(problem.file, problem.line, shifts.original(problem.line, problem.column), problem.rule)
+        shifts = self.shifts.get(problem.file, Shifts())
+        rule = next((rule for name, rule in _OWN_NAMES.items() if name in problem.rule), problem.rule)
+        return Problem(problem.file, problem.line, shifts.original(problem.line, problem.column), rule)
 
 
 @lru_cache(maxsize=4)
@@ -129,10 +136,14 @@ def read_policy(modules: tuple[Module, ...]) -> Read:
         raise NotLoaded(*faults)
     trees = _trees(spelled)
     arities = {name: arity for name, (arity, _) in builtins.EXTENSIONS.items()}
-    again = [
-        spell_outputs(module, tree, arities, shifts[module.name]) for module, tree in zip(spelled, trees, strict=True)
-    ]
-    return Read(tuple(again), trees if again == spelled else _trees(again), shifts)
+    for edits_of in (partial(spell_outputs, arities=arities), spell_patterns):
+        again = [
+            edited(module, edits_of(module, tree), shifts[module.name])
+            for module, tree in zip(spelled, trees, strict=True)
+        ]
+        if again != spelled:
+            spelled, trees = again, _trees(again)
+    return Read(tuple(spelled), trees, shifts)
 
 
 def _trees(modules: list[Module]) -> list[Node]:

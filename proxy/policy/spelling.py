@@ -59,6 +59,23 @@ class Shifts:
         return max(column - sum(by for _, by in shifts[: bisect_right(shifts, (column, 2**31))]), 1)
 
 
+# What is put in the place of what, from one byte of a text up to another.
+Edit = tuple[int, int, str]
+
+
+def edited(module: Module, edits: list[Edit], shifts: Shifts) -> Module:
+    """Return a module with edits, none of which overlap, and note what they moved."""
+    text = module.text.encode()
+    for start, end, new in sorted(edits, key=lambda edit: edit[:2], reverse=True):
+        line = text.count(b"\n", 0, start) + 1
+        column = 1 + _width(text[text.rfind(b"\n", 0, start) + 1 : start].decode())
+        by = _width(new) - _width(text[start:end].decode())
+        if "\n" not in new:
+            shifts.add(line, column + _width(new), by)
+        text = text[:start] + new.encode() + text[end:]
+    return Module(module.name, text.decode()) if edits else module
+
+
 class Spelled(NamedTuple):
     """A file as the parser can read it.
 

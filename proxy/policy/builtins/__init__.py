@@ -28,7 +28,7 @@ from proxy.policy.builtins import (
     walking,
 )
 from proxy.policy.globs import glob_match
-from proxy.policy.patterns import check_regex, check_replacement
+from proxy.policy.patterns import check_regex, check_replacement, check_separator
 
 # Name to number of arguments. A call may have one more: the variable that its value is unified with.
 AGREEING: Final[dict[str, int]] = {
@@ -43,7 +43,7 @@ AGREEING: Final[dict[str, int]] = {
     "trim": 2, "trim_left": 2, "trim_prefix": 2, "trim_right": 2, "trim_space": 1, "trim_suffix": 2,
     "base64.encode": 1, "base64url.encode": 1,
     "base64url.encode_no_pad": 1, "hex.decode": 1, "hex.encode": 1, "json.unmarshal": 1,
-    "regex.match": 2, "regex.find_n": 3, "regex.find_all_string_submatch_n": 3, "regex.replace": 3,
+    "regex.match": 2, "regex.find_n": 3, "regex.find_all_string_submatch_n": 3, "regex.replace": 3, "regex.split": 2,
     "graph.reachable": 2, "net.cidr_is_valid": 1, "walk": 1,
     "time.now_ns": 0, "time.clock": 1, "time.date": 1, "time.weekday": 1, "time.parse_duration_ns": 1,
 }  # fmt: skip
@@ -135,6 +135,7 @@ WRITTEN_OUT: Final[dict[str, dict[int, Callable[[str], None]]]] = {
     "regex.find_n": {0: check_regex},
     "regex.find_all_string_submatch_n": {0: check_regex},
     "regex.replace": {1: check_regex, 2: check_replacement},
+    "regex.split": {0: check_separator},
 }
 
 # Reasons for the ones that somebody will ask about.
