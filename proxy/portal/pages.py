@@ -140,13 +140,23 @@ class Pages:
             visit, "applications.html", apps=ordered, total=len(apps), query=query, person=_person(session), token=token
         )
 
-    def who(self, visit: Visit, session: Session, token: str, *, provider: str, device: str = "") -> Answer:
+    def who(
+        self,
+        visit: Visit,
+        session: Session,
+        token: str,
+        *,
+        provider: str,
+        device: str = "",
+        programs: Sequence[str] = (),
+    ) -> Answer:
         """Show somebody what is known of them, and offer to sign out.
 
         Args:
             token: for the field `csrf` of the forms; they send `where` = `here` or `everywhere` as well.
             provider: the title of the provider that signed them in.
             device: id of the connection's peer, or empty.
+            programs: hosts and ports at which programs act for them.
         """
         return self._page(
             visit,
@@ -157,6 +167,7 @@ class Pages:
             methods=[method_text(value, visit.language) for value in session.amr],
             provider=provider,
             device=device or session.device,
+            programs=programs,
             token=token,
         )
 

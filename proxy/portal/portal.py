@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from proxy.errors import ROUTE_NOT_FOUND, Refused
 from proxy.http.message import Headers, Target
 from proxy.identity.principal import Peer
-from proxy.identity.sessions.session import Session
+from proxy.identity.sessions.session import Session, programs_of
 from proxy.policy.decision import StepUp
 from proxy.portal.backchannel import BackChannel
 from proxy.portal.commandline import DONE, CommandLine
@@ -145,7 +145,8 @@ class Portal:
             return redirect(location, request.request_id)
         token = self._forms.token(session, FORM)
         if name == "who":
-            return self._site.views.who(request, session, token, self._site.title(session.issuer))
+            programs = programs_of(await self._site.store.handles(session.id))
+            return self._site.views.who(request, session, token, self._site.title(session.issuer), programs)
         applications = await self._applications(session, request.peer, request.source)
         return self._site.views.applications(request, session, applications, token)
 

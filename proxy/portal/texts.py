@@ -105,6 +105,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "signed_out_there": ("Sign out of {provider}", "Bei {provider} abmelden"),
     "sign_in_again": ("Sign in again", "Wieder anmelden"),
     # A program on somebody's computer.
+    "programs": ("Command line", "Kommandozeile"),
     "program_title": ("Let a program act as you?", "Darf ein Programm in Ihrem Namen handeln?"),
     "program_text": (
         "A program on this computer asks to use {application} as you.",

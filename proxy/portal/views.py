@@ -33,10 +33,14 @@ class Views:
         query = read_parameters(request.target.query or b"").get("q", "")
         return _told(self._pages.applications(_visit(request), apps, session, token, query=query))
 
-    def who(self, request: PortalRequest, session: Session, token: str, provider: str) -> Told:
+    def who(
+        self, request: PortalRequest, session: Session, token: str, provider: str, programs: Sequence[str] = ()
+    ) -> Told:
         """Show somebody what is known of them."""
         device = request.peer.id if request.peer is not None else ""
-        return _told(self._pages.who(_visit(request), session, token, provider=provider, device=device))
+        return _told(
+            self._pages.who(_visit(request), session, token, provider=provider, device=device, programs=programs)
+        )
 
     def refused(
         self, refused: Refused, request: PortalRequest, session: Session, *, application: str, another: str

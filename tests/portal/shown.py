@@ -57,7 +57,14 @@ def every_page(visit: Visit) -> dict[str, Answer]:
         "applications found": shown.applications(visit, APPS, SESSION, "the-token", query="wiki"),
         "applications not found": shown.applications(visit, APPS, SESSION, "the-token", query="nothing"),
         "no applications": shown.applications(visit, (), SESSION, "the-token"),
-        "who": shown.who(visit, SESSION, "the-token", provider="Example Corp", device="mdm:C02XK0AAJGH5"),
+        "who": shown.who(
+            visit,
+            SESSION,
+            "the-token",
+            provider="Example Corp",
+            device="mdm:C02XK0AAJGH5",
+            programs=["git.example.org:8443", "wiki.example.org"],
+        ),
         "refused": shown.refused(visit, denied, application="Payroll", who=who, another=another),
         "refused without a reason": shown.refused(
             visit, Refused(errors.POLICY_DENIED), application="Payroll", who=who, another=another

@@ -294,6 +294,20 @@ async def test_a_token_that_is_given_back_ends_alone(world: World, browser: Brow
     assert await browser.session(WIKI) is not None
 
 
+async def test_a_person_sees_where_programs_act_for_them(world: World, browser: Browser) -> None:
+    await browser.sign_in()
+    await browser.sign_in(f"https://{GIT}/")
+    seen: list[list[str]] = []
+    for step in range(4):
+        if step:
+            host = (WIKI, GIT, WIKI)[step - 1]
+            assert (await redeem(world, await code_of(browser, page(host)), host)).status == 200
+        told = await browser.get(f"https://{ACCESS}/.ztproxy/who")
+        seen.append(world.views.shown.values["programs"])
+        assert (b"Command line" in told.body) == bool(step)
+    assert seen == [[], [WIKI], [GIT, WIKI], [GIT, WIKI]]
+
+
 async def test_a_cookie_cannot_be_given_back_as_a_token(world: World, browser: Browser) -> None:
     await browser.sign_in()
     handle = browser.cookies(WIKI)["__Host-ztproxy"]

@@ -152,9 +152,12 @@ class WatchedViews(Views):
         self.shown = Shown("choose", {"links": list(links), "application": application})
         return super().choose(links, application, request)
 
-    def who(self, request: PortalRequest, session: Session, token: str, provider: str) -> Told:
-        self.shown = Shown("who", {"session": session, "token": token, "provider": provider})
-        return super().who(request, session, token, provider)
+    def who(
+        self, request: PortalRequest, session: Session, token: str, provider: str, programs: Sequence[str] = ()
+    ) -> Told:
+        shown = {"session": session, "token": token, "provider": provider, "programs": programs}
+        self.shown = Shown("who", shown)
+        return super().who(request, session, token, provider, programs)
 
     def applications(self, request: PortalRequest, session: Session, apps: Sequence[App], token: str) -> Told:
         self.shown = Shown("applications", {"session": session, "apps": apps, "token": token})

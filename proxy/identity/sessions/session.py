@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -17,6 +17,7 @@ from typing import Any, Final
 from proxy.identity.principal import Principal
 
 _HANDLE_BYTES: Final = 32
+_COMMAND_LINE: Final = " (command line)"
 _PROGRAM: Final = re.compile(rb"ztcl_[A-Za-z0-9_-]{43}")
 
 
@@ -111,7 +112,12 @@ def is_program_token(text: bytes) -> bool:
 
 def host_of_program(authority: str) -> str:
     """Return the `host` of a program's token. It is no authority, so that no cookie is ever good for it."""
-    return f"{authority} (command line)"
+    return f"{authority}{_COMMAND_LINE}"
+
+
+def programs_of(handles: Iterable[HandleRecord]) -> list[str]:
+    """Return the authorities at which programs hold a token, each once, in order."""
+    return sorted({each.host.removesuffix(_COMMAND_LINE) for each in handles if each.host.endswith(_COMMAND_LINE)})
 
 
 def digest_of(handle: bytes) -> bytes:
