@@ -125,6 +125,17 @@ async def test_a_provider_that_has_no_such_context_class_is_explained(world: Wor
     assert await ana.follow(ana.browser.begin(PAGE, StepUp(None, ("urn:none",)))) == "sign_in_refused"
 
 
+async def test_a_provider_whose_clock_is_behind_by_more_than_max_age_is_explained(
+    world: World, ana: Person, real: OIDCProvider
+) -> None:
+    await real.set_clock(-90)
+    await ana.follow(ana.browser.begin(PAGE))
+    ends = [await ana.follow(ana.browser.begin(PAGE, StepUp(60))) for _ in range(4)]
+    assert ends[0] == PAGE
+    assert ends[-1] == "sign_in_repeated"
+    assert ana.asked <= len(ends)
+
+
 async def test_tabs_that_sign_in_at_once_both_succeed(world: World, ana: Person) -> None:
     second = PAGE + "&tab=2"
     tabs = [await ana.browser.get(location_of(ana.browser.begin(page)) or "") for page in (PAGE, second)]
