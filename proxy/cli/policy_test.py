@@ -52,7 +52,9 @@ def run(
     chosen: Annotated[
         str | None, typer.Option("--run", "-r", metavar="REGEX", help="Only tests in whose name this is found.")
     ] = None,
-    timeout: Annotated[str, typer.Option("--timeout", "-t", metavar="TIME", help="What one test may take.")] = "5s",
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", "-t", metavar="TIME", help="What one test may take; 5s if left out.")
+    ] = None,
     parallel: Annotated[
         int, typer.Option("--parallel", "-p", min=0, metavar="N", help="Processes; 0: as many as it is worth.")
     ] = 0,
@@ -80,15 +82,10 @@ def run(
 
     Example: ztproxy policy test --coverage --fail-under 80 --format junit policies/ > results.xml
     """
-    from proxy.config.units import parse_duration
-
     covers = coverage or page is not None or fail_under > 0
     if covers and engine is not Engine.EMBEDDED:
         stop("coverage is the embedded engine's: it must not stand beside --engine")
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as wrong:
-        stop(f"--timeout {wrong}")
+    seconds = None if timeout is None else _seconds(timeout)
 
     def once() -> int:
         from proxy.workbench.engines import CannotRun, run_by
@@ -107,6 +104,15 @@ def run(
 
     status = _watch(once, [*paths, *([config] if config else [])]) if watch else once()
     raise typer.Exit(status)
+
+
+def _seconds(text: str) -> float:
+    from proxy.config.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as wrong:
+        stop(f"--timeout {wrong}")
 
 
 def _tell(results: list[Result], form: Format, *, verbose: bool) -> int:

@@ -7,17 +7,15 @@ means the same to both.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from proxy.policy import syntax
-from proxy.policy.embedded import compile_policy
 from proxy.policy.modules import read_module
-from proxy.policy.reading import told
+from proxy.policy.reading import Read, new_engine, read_policy, told
 from proxy.policy.sources import Module, Sources, read_sources
 
 PREFIX = "test_"
@@ -79,31 +77,44 @@ class Result:
 
 
 class Suite:
-    """The tests of some files and folders, loaded with all that they test.
+    """The tests of some files, loaded with all that they test.
 
     Attributes:
         engine: of regorus, loaded; it lives on the thread that made it.
         tests: in the order of files and lines; there may be none.
+        spelled: the modules as the engine parses them.
     """
 
-    __slots__ = ("engine", "tests")
+    __slots__ = ("engine", "spelled", "tests")
 
-    def __init__(self, engine: Any, tests: list[Found]) -> None:
+    def __init__(self, engine: Any, spelled: Sequence[Module], tests: list[Found]) -> None:
         self.engine = engine
+        self.spelled = spelled
         self.tests = tests
 
     @classmethod
-    def load(cls, paths: Iterable[Path]) -> Self:
-        """Load files and folders.
+    def of(cls, modules: list[Module], data: Mapping[str, Any]) -> Self:
+        """Return the tests of modules.
 
         Raises:
-            CannotRun: a path does not exist, a file does not load, or a test would not be run.
+            CannotRun: a module does not load, or a test would not be run.
         """
-        modules, data = _read(paths)
+        from proxy.policy.embedded import compile_policy  # and with it all that finds out what a policy does
+
         engine, faults, _ = compile_policy(modules, data, [])
         if engine is None:
             raise CannotRun(*faults)
-        return cls(engine, _find([read_module(tree) for tree in json.loads(engine.get_ast_as_json())]))
+        read = read_policy(tuple(modules))
+        return cls(engine, read.modules, _find([read_module(tree) for tree in read.trees], read))
+
+    @classmethod
+    def again(cls, spelled: Sequence[Module], data: Mapping[str, Any], tests: list[Found]) -> Self:
+        """Return tests that were loaded before, of which it is known that nothing is wrong."""
+        engine = new_engine()
+        for module in spelled:
+            engine.add_policy(module.name, module.text)
+        engine.add_data(data)
+        return cls(engine, spelled, tests)
 
     def run(self, test: Found) -> Result:
         """Run one of the tests."""
@@ -116,13 +127,18 @@ def run_tests(paths: Iterable[Path]) -> list[Result]:
     Raises:
         CannotRun: a path does not exist, a file does not load, or there is no test.
     """
-    suite = Suite.load(paths)
+    suite = Suite.of(*read_paths(paths))
     if not suite.tests:
         raise CannotRun(f"no test was found: tests are rules called {PREFIX}… in files called …{SUFFIX}")
     return [suite.run(test) for test in suite.tests]
 
 
-def _read(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
+def read_paths(paths: Iterable[Path]) -> tuple[list[Module], dict[str, Any]]:
+    """Return the modules, tests too, and the data of files and folders.
+
+    Raises:
+        CannotRun: one does not exist, or cannot be read.
+    """
     modules: dict[Path, Module] = {}
     data: dict[str, Any] = {}
     complaints: list[str] = []
@@ -158,7 +174,7 @@ def _sources(path: Path) -> tuple[Sources, list[str]]:
     return sources, faults
 
 
-def _find(modules: list[syntax.Module]) -> list[Found]:
+def _find(modules: list[syntax.Module], read: Read) -> list[Found]:
     """Return the tests of some modules, by file and line.
 
     Raises:
@@ -171,9 +187,8 @@ def _find(modules: list[syntax.Module]) -> list[Found]:
             name = rule.steps[0]
             if not isinstance(name, str) or not name.startswith((PREFIX, TODO)):
                 continue
-            test = Found(
-                syntax.dotted(("data", *module.package)), name, module.file, rule.span["line"], rule.span["col"]
-            )
+            at = read.placed(module.problem(rule.span, ""))
+            test = Found(syntax.dotted(("data", *module.package)), name, at.file, at.line, at.column)
             if rule.kind != "complete" or len(rule.steps) > 1:
                 hidden.append(f"{test.place}: {name} must be a plain rule to be run as a test")
             elif tests.setdefault(test.rule, test) is not test:

@@ -12,18 +12,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.errors import POLICY_FAILED, Refused
-from proxy.policy.allow import route_data
-from proxy.policy.engine import Engine
 from proxy.policy.sources import read_sources
 from proxy.policy.testing import CannotRun, Found, Result
 from proxy.workbench.coverage import Coverage
-from proxy.workbench.desk import Desk
 from proxy.workbench.judge import Failure, Judge, find_opa, opa
-from proxy.workbench.suite import TIMEOUT, Tests, load_tests
-from proxy.workbench.tables import SUFFIX
+from proxy.workbench.suite import SUFFIX, TIMEOUT, Tests, load_tests
+
+if TYPE_CHECKING:
+    from proxy.policy.engine import Engine
+    from proxy.workbench.desk import Desk
 
 __all__ = ["CannotRun", "run_by"]
 
@@ -37,7 +37,7 @@ def run_by(
     config: Path | None = None,
     chosen: str | None = None,
     processes: int = 0,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     opa: Path | None = None,
     covers: bool = False,
 ) -> tuple[list[Result], Coverage]:
@@ -46,12 +46,14 @@ def run_by(
     Args:
         engine: `embedded`, `opa` or `both`: then a test that differs fails.
         paths, config, chosen, covers: as of `suite.load_tests`.
-        processes, timeout: as of `suite.Tests.run_all`.
+        processes: as of `suite.Tests.run_all`.
+        timeout: seconds that one test may take, or None: five, as `opa test` has it.
         opa: the program, or None: the one on the PATH.
 
     Raises:
         CannotRun: they do not load, there is none, or there is no `opa`.
     """
+    timeout = TIMEOUT if timeout is None else timeout
     tests = load_tests(paths, config, chosen, covers=covers)
     if engine == "embedded":
         return tests.run_all(processes, timeout)
@@ -115,6 +117,8 @@ def _judged(binary: Path, desks: Iterable[Desk]) -> Iterator[None]:
     if not rest:
         yield
         return
+    from proxy.policy.allow import route_data
+
     desk = rest[0]
     sources, mistakes = read_sources(desk.config.policy.path)
     if sources is None:

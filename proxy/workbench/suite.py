@@ -11,16 +11,21 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from proxy.policy.sources import TESTS
-from proxy.policy.testing import PREFIX, CannotRun, Found, Result, Suite
+from proxy.policy.testing import PREFIX, CannotRun, Found, Result, Suite, read_paths
 from proxy.policy.testing import SUFFIX as REGO
-from proxy.workbench.coverage import Coverage, Covered, Tracer
-from proxy.workbench.desk import Desk
+from proxy.workbench.coverage import Coverage, Covered
+from proxy.workbench.known import load_suite
 from proxy.workbench.pool import Lost, run_all
-from proxy.workbench.tables import SUFFIX, Table, TableTest, read_table, run_table_test
 
+if TYPE_CHECKING:  # what goes the whole way of a request is loaded where there is a table to run
+    from proxy.workbench.desk import Desk
+    from proxy.workbench.tables import Table, TableTest
+    from proxy.workbench.tracer import Tracer
+
+SUFFIX: Final = ".policy.yaml"
 TIMEOUT: Final = 5.0  # seconds, as `opa test` has it
 _FEW: Final = 32  # tests that one process has done before a second one has been started
 
@@ -63,6 +68,8 @@ class Tests:
         return self._run_row(self._rows[number - len(self._of_rego)], self.found[number])
 
     def _run_row(self, row: _Row, found: Found) -> Result:
+        from proxy.workbench.tables import run_table_test
+
         if row.test.todo:
             return Result(found, "skipped", 0)
         began = time.perf_counter_ns()
@@ -135,7 +142,7 @@ def load_tests(
         raise CannotRun(f"--run {chosen}: no regular expression: {error}") from None
     paths = [*dict.fromkeys(paths)]
     tables, rest = _tables(paths), [path for path in paths if not path.name.endswith(SUFFIX)]
-    rego = Suite.load(rest) if rest else None
+    rego = load_suite(*read_paths(rest)) if rest else None
     rows, complaints = _rows(tables, config, covers)
     if complaints:
         raise CannotRun(*complaints)
@@ -157,7 +164,12 @@ def _tables(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
     return [*found.items()]
 
 
-def _rows(tables: Iterable[tuple[Path, Path]], config: Path | None, covers: bool) -> tuple[list[_Row], list[str]]:
+def _rows(tables: Sequence[tuple[Path, Path]], config: Path | None, covers: bool) -> tuple[list[_Row], list[str]]:
+    if not tables:
+        return [], []
+    from proxy.workbench.tables import read_table
+    from proxy.workbench.tracer import Tracer
+
     desks: dict[tuple[object, ...], tuple[Desk, Tracer | None]] = {}
     rows: list[_Row] = []
     complaints: list[str] = []

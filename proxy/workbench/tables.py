@@ -18,7 +18,6 @@ from proxy.workbench.desk import Desk
 from proxy.workbench.outcome import Outcome
 from proxy.workbench.table_schema import FILE, GIVEN, THEN, WHEN, Key
 
-SUFFIX: Final = ".policy.yaml"
 Verdict = Literal["pass", "fail", "error"]
 _WHO: Final = ("groups", "claims", "issuer", "method", "age", "amr", "acr", "workload", "device")
 _TEST: Final = ("name", "todo", "given", "when", "then")
