@@ -265,9 +265,10 @@ def test_a_built_in_is_refused_with_too_few_and_too_many_arguments(name: str) ->
     [
         'http.send({"method": "get", "url": "http://127.0.0.1"})', 'net.lookup_ip_addr("localhost")', "opa.runtime()",
         'rand.intn("a", 2)', 'uuid.rfc4122("a")', 'print("a")', 'trace("a")', 'no.such("function")', 'walk({"a": 1})',
-        'regex.is_valid("a*")', 'yaml.marshal({})', 'uri.parse("/a")', 'rego.metadata.rule()',
+        'regex.is_valid("a*")', 'crypto.x509.parse_certificates("")', 'yaml.marshal({})', 'uri.parse("/a")',
+        'rego.metadata.rule()',
         'graphql.is_valid("", "")',
-        'providers.aws.sign_req({}, {}, 1)', 'json.verify_schema({})', 'crypto.parse_private_keys("")',
+        'providers.aws.sign_req({}, {}, 1)', 'crypto.parse_private_keys("")',
         'cast_array([])',
     ],
 )  # fmt: skip

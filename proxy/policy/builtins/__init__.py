@@ -19,6 +19,7 @@ from proxy.policy.builtins import (
     network,
     numbers,
     patches,
+    schemas,
     strings,
     texts,
     times,
@@ -38,7 +39,7 @@ AGREEING: Final[dict[str, int]] = {
     "object.filter": 2, "object.get": 3, "object.keys": 1, "object.remove": 2, "object.union": 2, "object.union_n": 1,
     "is_array": 1, "is_boolean": 1, "is_null": 1, "is_number": 1, "is_object": 1, "is_set": 1, "is_string": 1,
     "type_name": 1,
-    "concat": 2, "contains": 2, "endswith": 2, "startswith": 2, "replace": 3, "split": 2, "strings.reverse": 1,
+    "concat": 2, "contains": 2, "endswith": 2, "startswith": 2, "split": 2, "strings.reverse": 1,
     "strings.any_prefix_match": 2, "strings.any_suffix_match": 2,
     "trim": 2, "trim_left": 2, "trim_prefix": 2, "trim_right": 2, "trim_space": 1, "trim_suffix": 2,
     "base64.encode": 1, "base64url.encode": 1,
@@ -77,8 +78,10 @@ REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "json.is_valid": (1, encodings.json_is_valid),
     "json.marshal": (1, encodings.json_marshal),
     "json.marshal_with_options": (2, encodings.json_marshal_with_options),
+    "json.match_schema": (2, schemas.match_schema),
     "json.patch": (2, patches.json_patch),
     "json.remove": (2, documents.json_remove),
+    "json.verify_schema": (1, schemas.verify_schema),
     "lower": (1, strings.lower),
     "net.cidr_contains": (2, network.cidr_contains),
     "net.cidr_contains_matches": (2, network.cidr_contains_matches),
@@ -86,6 +89,7 @@ REPLACED: Final[dict[str, tuple[int, Callable[..., Any]]]] = {
     "net.cidr_intersects": (2, network.cidr_intersects),
     "net.cidr_merge": (1, network.cidr_merge),
     "object.subset": (2, documents.object_subset),
+    "replace": (3, strings.replace),
     "semver.compare": (2, versions.semver_compare),
     "semver.is_valid": (1, versions.semver_is_valid),
     "sprintf": (2, texts.sprintf),
@@ -138,22 +142,22 @@ WRITTEN_OUT: Final[dict[str, dict[int, Callable[[str], None]]]] = {
     "regex.split": {0: check_separator},
 }
 
-# Reasons for the ones that somebody will ask about.
+# Reasons for the ones that somebody will ask about, by name or by what all that begin so have in common.
 REASONS: Final[dict[str, str]] = {
+    "crypto.x509": "serial numbers and keys are integers beyond 64 bits, which this engine rounds",
     "http.send": "a decision must not wait for a network, and here it would be silently undefined",
     "net.lookup_ip_addr": "a decision must not wait for a network",
     "opa.runtime": "there is no OPA to tell about",
     "print": "it is for tests, and what it prints may be secret",
     "rand.intn": "a decision must not be a matter of luck",
+    "regex.globs_match": "OPA is known to miss matches, and another answer is worse than none",
     "uuid.rfc4122": "a decision must not be a matter of luck",
-    "json.match_schema": "it answers in another form than OPA",
-    "json.verify_schema": "it answers in another form than OPA",
 }
 
 
 def refusal_of(name: str) -> str:
     """Return why something that is called by a built-in's name is not to be had, and the way out."""
-    reason = REASONS.get(name)
+    reason = REASONS.get(name) or REASONS.get(name.rpartition(".")[0])
     if reason is not None:
         return f"the embedded engine does not evaluate {name}: {reason}; use engine: opa"
     return f"{name} is no function of the policy, and no built-in that the embedded engine evaluates; use engine: opa"

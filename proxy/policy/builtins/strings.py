@@ -55,6 +55,17 @@ def _search(value: object) -> str:
     return text(value)
 
 
+def replace(value: object, old: object, new: object) -> str:
+    """Return a text with every `old` in it replaced; OPA takes characters apart where that is empty."""
+    held, sought = text(value), text(old)
+    if not sought and not held.isascii():
+        raise ValueError("what is replaced must not be empty where the text is not ascii")
+    new_text = text(new)
+    if len(held) + held.count(sought) * len(new_text) > MOST_TEXT:
+        raise ValueError(f"the value must not have more than {MOST_TEXT} characters")
+    return held.replace(sought, new_text)
+
+
 def strings_count(value: object, search: object) -> int:
     """Return how often a text occurs, not overlapping."""
     return text(value).count(text(search))

@@ -104,7 +104,9 @@ def _looked_up(path: str | None, variables: dict[Any, Any]) -> str:
         raise ValueError("a template must have no action but {{.name}}")
     value: Any = variables
     for name in path[1:].split("."):
-        value = mapping(value).get(name)
+        if name not in mapping(value):
+            return "<undefined>"
+        value = value[name]
     if value is None:
         return "<undefined>"
     if isinstance(value, bool | int | float):
