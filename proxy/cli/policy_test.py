@@ -56,7 +56,7 @@ def run(
         str | None, typer.Option("--timeout", "-t", metavar="TIME", help="What one test may take; 5s if left out.")
     ] = None,
     parallel: Annotated[
-        int, typer.Option("--parallel", "-p", min=0, metavar="N", help="Processes; 0: as many as it is worth.")
+        int, typer.Option("--parallel", "-p", min=0, metavar="N", help="Processes at most; 0: as many as processors.")
     ] = 0,
     engine: Annotated[
         Engine, typer.Option("--engine", help="Which runs the tests; of both, a difference is a failure.")

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 _LENGTH: Final = struct.Struct("!I")
 _NUMBER: Final = struct.Struct("!i")
 _END: Final = -1
+_ALONE: Final = 0.1  # seconds after which another fork is worth its start
 
 
 class Work(Protocol):
@@ -86,7 +87,7 @@ def run_all(
     Args:
         work: it is loaded already, and forked with the process.
         numbers: of the pieces.
-        processes: how many at a time.
+        processes: how many at a time, at most; there are more than one only where it takes longer than a moment.
         timeout: seconds that each may take.
         finished: told what each fork has left at its end; of one that was lost nothing is left.
     """
@@ -107,14 +108,20 @@ class _Pool:
         self._selector = selectors.DefaultSelector()
 
     def run(self, processes: int) -> Iterator[tuple[int, Any]]:
-        for _ in range(min(processes, len(self._waiting))):
+        if self._waiting:
             self._begin()
+        grows = time.monotonic() + _ALONE
         while self._forks:
-            wait = max(0.0, min(fork.deadline for fork in self._forks) - time.monotonic())
-            ready = [key.data for key, _ in self._selector.select(wait)]
+            until = min(fork.deadline for fork in self._forks)
+            if self._waiting and len(self._forks) < processes:
+                until = min(until, grows)
+            ready = [key.data for key, _ in self._selector.select(max(0.0, until - time.monotonic()))]
             for fork in ready:
                 yield from self._take(fork)
             now = time.monotonic()
+            if now >= grows and self._waiting and len(self._forks) < processes:
+                self._begin()
+                grows = now + _ALONE
             for fork in [fork for fork in self._forks if fork not in ready and now > fork.deadline]:
                 yield from self._lose(fork, f"took longer than {self._timeout:g}s")
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # what goes the whole way of a request is loaded where there 
 
 SUFFIX: Final = ".policy.yaml"
 TIMEOUT: Final = 5.0  # seconds, as `opa test` has it
-_FEW: Final = 32  # tests that one process has done before a second one has been started
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +94,14 @@ class Tests:
         """Run all tests in processes of their own.
 
         Args:
-            processes: how many at a time, or 0: as many as it is worth.
+            processes: how many at a time, or 0: as many as there are processors.
             timeout: seconds that one may take.
 
         Returns:
             The results in the order of `found`, and what of the policies was evaluated.
         """
         coverage, results = Coverage(), dict.fromkeys(range(len(self.found)), Lost("was not run"))
-        worth = 1 if len(self.found) <= _FEW else os.cpu_count() or 1
-        got = run_all(self, results.copy(), processes or worth, timeout, coverage.merge)
+        got = run_all(self, results.copy(), processes or os.cpu_count() or 1, timeout, coverage.merge)
         done: dict[int, Any] = results | dict(got)
         return [self._told(number, done[number]) for number in range(len(self.found))], coverage
 

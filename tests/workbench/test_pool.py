@@ -66,3 +66,9 @@ def test_no_fork_outlives_a_caller_that_stops_listening() -> None:
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_piece_that_takes_its_time_is_not_waited_for_by_the_others() -> None:
+    results = run_all(Squares(), [HANG, 1, 2], 2, 60.0, lambda left: None)
+    assert [next(results), next(results)] == [(1, 1), (2, 4)]
+    results.close()  # type: ignore[attr-defined]
