@@ -89,9 +89,12 @@ class Person:
     async def get(self, host: str, path: str = "/", **options: Any) -> tuple[aiohttp.ClientResponse, str]:
         return await self._ask("GET", self.url(host, path), **options)
 
-    async def post(self, host: str, path: str, form: dict[str, str]) -> tuple[aiohttp.ClientResponse, str]:
+    async def post(
+        self, host: str, path: str, form: dict[str, str], **options: Any
+    ) -> tuple[aiohttp.ClientResponse, str]:
         """Send a form from a page of the same host."""
-        return await self._ask("POST", self.url(host, path), data=form, headers={"Sec-Fetch-Site": "same-origin"})
+        fields = {"Sec-Fetch-Site": "same-origin"}
+        return await self._ask("POST", self.url(host, path), data=form, headers=fields, **options)
 
     async def sign_in(self, name: str, host: str, path: str = "/") -> tuple[aiohttp.ClientResponse, str]:
         """Ask for a page, and do at the provider what it asks for until the browser is somewhere else."""

@@ -7,8 +7,11 @@ import json
 import re
 import secrets
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 import pytest
@@ -54,11 +57,33 @@ async def spend_a_day(ana: Person, staffed: Staffed) -> set[str]:
     bearer = (await provider.token("ben")).decode()
     for token in (service_token, bearer):
         await ana.get("sales", headers={**PROGRAM, "Authorization": f"Bearer {token}"})
-    _, page = await ana.get("access", "/.ztproxy/who")
-    (form,) = set(re.findall(r'name="csrf" value="([^"]+)"', page))
+    lent = await lend_to_a_program(ana, "sales")
+    form = csrf_of((await ana.get("access", "/.ztproxy/who"))[1])
     assert (await ana.post("access", "/.ztproxy/sign-out", {"csrf": form}))[0].status == 200
     await ana.until(401, "sales", headers=PROGRAM)
-    return {service_token, bearer, form, "of-the-application"}
+    return {service_token, bearer, form, "of-the-application", *lent}
+
+
+def csrf_of(page: str) -> str:
+    (token,) = set(re.findall(r'name="csrf" value="([^"]+)"', page))
+    return str(token)
+
+
+async def lend_to_a_program(ana: Person, host: str) -> set[str]:
+    """Let a program on the person's computer act for the person; return what that took."""
+    verifier, state = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    redirect_uri = "http://127.0.0.1:4711/callback"
+    wish = {"redirect_uri": redirect_uri, "code_challenge": challenge, "code_challenge_method": "S256", "state": state}
+    path = f"/.ztproxy/command-line?{urlencode(wish)}"
+    form = csrf_of((await ana.get(host, path))[1])
+    answer, _ = await ana.post(host, path, {"csrf": form, "answer": "allow"}, allow_redirects=False)
+    (code,) = parse_qs(urlsplit(answer.headers["Location"]).query)["code"]
+    grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri, "code_verifier": verifier}
+    token = json.loads((await ana.post(host, "/.ztproxy/token", grant))[1])["access_token"]
+    answer, _ = await ana.get(host, headers={**PROGRAM, "Authorization": f"Bearer {token}"})
+    assert answer.status == 200
+    return {verifier, state, form, code, token}
 
 
 async def fail_in_every_way(ana: Person, staffed: Staffed) -> set[str]:
