@@ -70,7 +70,11 @@ class OIDCProvider:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        self.url = (await self._said("url"))["url"]
+        try:
+            self.url = (await self._said("url"))["url"]
+        except BaseException:
+            await self.kill()
+            raise
 
     async def kill(self) -> None:
         """Die without a word."""
