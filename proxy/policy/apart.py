@@ -18,6 +18,7 @@ from proxy.policy.spelling import Edit
 from proxy.policy.syntax import LITERALS, Node, part
 
 _SIMPLE: Final = LITERALS | {"Var", "RefDot", "RefBrack"}
+_OBJECT: Final = re.compile(r"\{\s*(?:#[^\n]*\s*)*[\"`]")  # an object or a set of texts
 
 
 class _Unspelled(Exception):  # noqa: N818 - a shape, not an accident
@@ -26,6 +27,8 @@ class _Unspelled(Exception):  # noqa: N818 - a shape, not an accident
 
 def spell_patterns(module: Module, tree: Node) -> list[Edit]:
     """Return what to put in the place of what in a module's text, by offsets of bytes."""
+    if not _OBJECT.search(module.text):
+        return []
     return _Speller(module.text.encode()).edits(tree["ast"]["rules"])
 
 
@@ -43,8 +46,9 @@ class _Speller:
             for item in value:
                 found += self.edits(item)
         elif isinstance(value, dict):
-            for item in value.values():
-                found += self.edits(item)
+            for key, item in value.items():
+                if key != "span":
+                    found += self.edits(item)
             if "stmts" in value:
                 for statement in value["stmts"]:
                     found += self._tried(self._statement(value, statement))

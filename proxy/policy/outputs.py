@@ -27,6 +27,8 @@ def spell_outputs(module: Module, tree: Node, arities: dict[str, int]) -> list[E
         tree: of the whole file.
         arities: how many arguments the extensions take.
     """
+    if not any(name in module.text for name in arities):  # most of a tree's walk is in vain
+        return []
     return list(_edits(tree["ast"]["rules"], module.text.encode(), arities))
 
 
@@ -40,8 +42,9 @@ def _edits(value: Any, text: bytes, arities: dict[str, int]) -> Iterator[Edit]:
             call = value.get(kind, {}).get("expr", {}).get("Call") if isinstance(value.get(kind), dict) else None
             if call is not None and _has_output(call, arities):
                 yield from _edit(call, text)
-        for item in value.values():
-            yield from _edits(item, text, arities)
+        for key, item in value.items():
+            if key != "span":
+                yield from _edits(item, text, arities)
 
 
 def _has_output(call: Node, arities: dict[str, int]) -> bool:
