@@ -7,7 +7,7 @@ domains, trust domains and devices holds as it does for a real one. It knows the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from proxy.config.mistake import did_you_mean
 from proxy.config.schema import Authenticate, Config, Issuer
@@ -18,7 +18,7 @@ from proxy.identity.device import check_id
 from proxy.identity.principal import ANONYMOUS, CertificateFacts, Peer, Principal, principal_of
 from proxy.identity.sessions.service import ISSUER as SERVICES
 from proxy.identity.sessions.service import ServiceToken, principal_of_service
-from proxy.identity.spiffe import parse_spiffe_id
+from proxy.identity.spiffe import SpiffeID, parse_pattern, parse_spiffe_id
 from proxy.identity.token import InvalidToken, parse_token
 from proxy.workbench.case import Method, Who
 
@@ -98,8 +98,12 @@ class Callers:
         if method == "session":
             if route.issuers is not None and name not in route.issuers:
                 return nobody
-            return self._by_session(who, name, now)
+            return self._said(who, name, "session", now)
+        if method == "assertion" and not self._vouches(name, peer):
+            return nobody
         _require_issuer(route, name)
+        if method == "assertion":
+            return self._said(who, name, "assertion", now)
         rules = self._rules_of(name)
         claims = _claims(who, rules, now) | {"aud": next(iter(rules.audiences)), "exp": int(now + _HOUR)}
         return self._by_token(claims, rules, now, "at+jwt")
@@ -111,7 +115,7 @@ class Callers:
         except InvalidToken as broken:
             raise _invalid(str(broken)) from None
         issuers = self._config.identity.issuers
-        names = [name for name, issuer in issuers.items() if issuer.issuer == token.claims.get("iss") and issuer.bearer]
+        names = [name for name, issuer in issuers.items() if issuer.url == token.claims.get("iss") and issuer.bearer]
         if not names:
             raise _invalid("issuer must be a configured one, to the letter")
         _require_issuer(route, names[0])
@@ -126,7 +130,21 @@ class Callers:
         except InvalidToken as broken:
             raise _invalid(str(broken)) from None
 
-    def _by_session(self, who: Who, name: str, now: float) -> Principal:
+    def asserts(self, who: Who, route: Authenticate) -> bool:
+        """Tell whether the case's user is one whom another gateway vouches for."""
+        issuers = self._config.identity.issuers
+        names = [who.issuer] if who.issuer is not None else [*(route.issuers or issuers)]
+        return len(names) == 1 and names[0] in issuers and issuers[names[0]].kind == "assertion"
+
+    def _vouches(self, name: str, peer: Peer | None) -> bool:
+        """Tell whether a connection is one of the gateway that vouches for an issuer's users."""
+        if peer is None or peer.kind != "workload":
+            return False
+        workload, issuer = SpiffeID(peer.trust_domain, peer.path), self._config.identity.issuers.get(name)
+        return issuer is not None and any(parse_pattern(text).match(workload) for text in issuer.from_ or ())
+
+    def _said(self, who: Who, name: str, method: Literal["session", "assertion"], now: float) -> Principal:
+        """Return the user that an issuer has told of at a sign-in, or a gateway in its assertion."""
         rules = self._rules_of(name)
         claims = _claims(who, rules, now)
         return Principal(
@@ -137,7 +155,7 @@ class Callers:
             email=vouched_email(claims, rules),
             groups=groups_of(claims, rules),
             claims=claims,
-            method="session",
+            method=method,
             authenticated_at=claims.get("auth_time", claims["iat"]),
             expires_at=now + _SESSION,
             amr=who.amr,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-Method = Literal["bearer", "session", "service_token"]
+Method = Literal["bearer", "session", "service_token", "assertion"]
 
-METHODS: Final[tuple[Method, ...]] = ("bearer", "session", "service_token")
+METHODS: Final[tuple[Method, ...]] = ("bearer", "session", "service_token", "assertion")
 SOURCE: Final = "192.0.2.1"  # of nobody's network (RFC 5737)
 
 

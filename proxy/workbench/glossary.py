@@ -45,7 +45,7 @@ GLOSSARY: Final = (
     ),
     Term("principal.groups", "list of strings", "a user's groups; empty for everybody else"),
     Term("principal.claims", "object", "every claim of the token; empty without one"),
-    Term("principal.method", "string", "how it was proven: bearer, session, service_token, mtls or none"),
+    Term("principal.method", "string", "how it was proven: bearer, session, service_token, assertion, mtls or none"),
     Term(
         "principal.authenticated_at",
         "number or null",

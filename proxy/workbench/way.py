@@ -12,7 +12,7 @@ from proxy import errors
 from proxy.config.schema import Listener
 from proxy.errors import Refused
 from proxy.http.cookies import handle_of
-from proxy.http.crosssite import SAFE, require_same_site
+from proxy.http.crosssite import is_unsafe, require_same_site
 from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import Headers, RequestHead, Target
 from proxy.http.target import parse_target
@@ -75,7 +75,7 @@ class Way:
         if method == "session":
             head = read_head(self.case, self.desk.config.limits, on_session=True)
         self.principal = self._caller(route, method, head)
-        if self.principal.method == "session" and (head.method not in SAFE or head.opens_websocket):
+        if self.principal.method == "session" and is_unsafe(head):
             require_same_site(head, f"https://{target.authority}", route.config.origins)
         if route.config.redirect is not None:
             outcome.status = 302 if head.method in (b"GET", b"HEAD") else 307
@@ -133,11 +133,14 @@ class Way:
             "bearer": rules.header != "none",
             "session": rules.sign_in,
             "service_token": rules.header != "none",
+            "assertion": rules.header != "none",
         }
         if who.method is not None:
             if not offers[who.method]:
                 self._note(f"route {route.name} reads no {who.method.replace('_', ' ')}: user {who.user} is not seen")
             return who.method if offers[who.method] else None
+        if self.desk.callers.asserts(who, rules) and offers["assertion"]:
+            return "assertion"
         first: tuple[Method, Method] = ("session", "bearer") if is_navigation(head) else ("bearer", "session")
         for method in first:
             if offers[method] and self._may_sign_in(method):
@@ -166,7 +169,11 @@ class Way:
             return callers.by_token(token, rules, self.now)
         if self.case.who.user is None and rules.sign_in and handle_of(head.headers) is not None:
             self._note("the session that the cookie names is not known here: say whose it is")
-        return callers.principal(self.case.who, method, rules, self.peer, self.now)
+        principal = callers.principal(self.case.who, method, rules, self.peer, self.now)
+        if method is not None and principal.kind != "user":
+            shown = method.replace("_", " ")
+            self._note(f"route {route.name} does not take this {shown}: user {self.case.who.user} is not seen")
+        return principal
 
     # --- whether
 

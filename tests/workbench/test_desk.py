@@ -219,6 +219,26 @@ def test_a_service_token_is_a_user_of_ours(desk: Desk) -> None:
     assert (outcome.input["principal"]["id"], outcome.input["principal"]["issuer"]) == ("service:ci", "ztproxy")
 
 
+GATEWAY = "spiffe://example.org/gateway"
+
+
+def test_a_user_of_another_gateway_comes_on_its_connection_alone(tmp_path: Path) -> None:
+    vouched = {"kind": "assertion", "jwks_file": "gateway.json", "from": [GATEWAY]}
+    issuers = CONFIG["identity"]["issuers"] | {"front": vouched}
+    route = {"name": "inner", "host": "inner.example.org", "upstream": "wiki", "allow": [{"users": ["ana"]}],
+             "authenticate": {"issuers": ["front"]}}  # fmt: skip
+    inner = Desk.open(write(tmp_path, identity=CONFIG["identity"] | {"issuers": issuers}, routes=[route]))
+    case = Case("GET", "https://inner.example.org/", Who(user="ana", workload=GATEWAY))
+    outcome = inner.decide(case)
+    assert outcome.allow
+    assert outcome.input is not None
+    assert (outcome.input["principal"]["method"], outcome.input["principal"]["issuer"]) == ("assertion", "front")
+    for workload in (None, "spiffe://example.org/other"):
+        elsewhere = inner.decide(replace(case, who=Who(user="ana", workload=workload)))
+        assert not elsewhere.allow
+        assert elsewhere.notes == ("route inner does not take this assertion: user ana is not seen",)
+
+
 def test_a_credential_that_the_route_does_not_read_is_noted(desk: Desk) -> None:
     outcome = desk.decide(Case("GET", "https://both.example.org/", replace(ENGINEER, method="session", issuer="corp")))
     assert outcome.notes == ("route both reads no session: user ana is not seen",)
