@@ -190,11 +190,19 @@ def compile_policy(
         return None, ["an expression of the policy must not have so many parts"], set()
     faults = [str(read.placed(problem)) for problem in analysed.problems_with(data)]
     engine = new_engine()
-    for module, text in zip(read.modules, analysed.texts, strict=not faults):
-        engine.add_policy(module.name, text)
+    if not faults:
+        written = zip(read.modules, analysed.texts, strict=True)
+        faults = [fault for module, text in written if (fault := load_fault(engine.add_policy, module.name, text))]
     if not faults and (fault := load_fault(engine.add_data, data) or _probe_fault(engine)):
         faults = [fault]
     return (None if faults else engine), faults, set(analysed.undefined)
+
+
+def as_compiled(modules: list[Module]) -> list[Module]:
+    """Return modules that `compile_policy` has compiled without entry points, in the words in which it did."""
+    analysed, _ = _understood(tuple(modules), ())
+    read = read_policy(tuple(modules)).modules
+    return [Module(module.name, text) for module, text in zip(read, analysed.texts, strict=True)]
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ they share with the query around them. A variable in a reference's brackets is b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from proxy.policy.scope import NO_FLOW, NO_NAMES, Flow, Names, Scope, Statement
 from proxy.policy.syntax import (
@@ -87,6 +87,7 @@ class Safety:
             scope.module, scope.global_names, scope.declared, scope.bound, scope.visible | scope.bound | mentioned
         )
         scope = self._placed(statements, scope)
+        self._ordered(statements, scope)
         for statement in statements:
             self._visit(statement, scope)
             if statement.kind == "Every":
@@ -234,6 +235,42 @@ class Safety:
             inside = scope.inside(declared)
             yield statement.content["query"], inside.binding(declared), []
 
+    def _ordered(self, statements: list[Statement], scope: Scope) -> None:
+        """Report variables that are declared twice, or behind what uses them: OPA refuses them."""
+        declared: set[str] = set()
+        used: set[str] = set()
+        for statement in statements:
+            names = self._declared_by(statement.kind, statement.content)
+            before = used | set(self._used_by(statement, scope))
+            for name in sorted(set(names)):
+                if name in declared or names.count(name) > 1:
+                    self._problem(self._start(statement), f"variable {name} must be declared once")
+                elif name in before:
+                    fault = f"variable {name} must be declared before it is used"
+                    self._problem(self._start(statement), fault)
+            declared.update(names)
+            used = before | set(self._mentioned(statement.roots(), scope))
+
+    def _start(self, statement: Statement) -> Node:
+        span: Node = (statement.node or statement.content)["span"]
+        return span
+
+    def _used_by(self, statement: Statement, scope: Scope) -> Iterator[str]:
+        """Yield the variables that a statement uses beside those that it declares."""
+        kind, content = statement.kind, statement.content
+        nodes = [modifier["as"] for modifier in statement.modifiers]
+        assignment = part(content["expr"])[1] if kind == "Expr" and self._declared_by(kind, content) else None
+        if assignment is not None:
+            nodes.append(assignment["rhs"])
+        elif kind == "SomeIn":
+            nodes.append(content["collection"])
+        elif kind != "SomeVars":
+            nodes = statement.roots()
+        yield from self._mentioned(nodes, scope)
+        hidden = self._every_names(content) if kind == "Every" else NO_NAMES
+        for inner, inside, heads in self._closures(statement, scope):
+            yield from (name for name in self._mentioned_in(inner, heads, inside) if name not in hidden)
+
     def _used(self, statement: Statement, scope: Scope) -> None:
         """Report the variables of `every` that its body does not use: OPA refuses them."""
         declared = self._every_names(statement.content) - {"_"}
@@ -247,18 +284,20 @@ class Safety:
 
     def _declared(self, query: Query) -> Names:
         """Return the names that a query declares, with `some` or `:=`."""
-        names: list[str] = []
-        for kind, content, _ in literals(query):
-            if kind == "SomeVars":
-                names += [self._module.name_at(span) for span in content["vars"]]
-            elif kind == "SomeIn":
-                for pattern in (content["key"], content["value"]):
-                    names += self._pattern_names(pattern) if pattern is not None else []
-            elif kind == "Expr":
-                node_kind, assignment = part(content["expr"])
-                if node_kind == "AssignExpr" and assignment["op"] == "ColEq":
-                    names += self._pattern_names(assignment["lhs"])
-        return frozenset(names)
+        return frozenset(name for kind, content, _ in literals(query) for name in self._declared_by(kind, content))
+
+    def _declared_by(self, kind: str, content: Any) -> list[str]:
+        """Return the names that a statement declares, as often as it does."""
+        if kind == "SomeVars":
+            return [self._module.name_at(span) for span in content["vars"]]
+        if kind == "SomeIn":
+            patterns = [pattern for pattern in (content["key"], content["value"]) if pattern is not None]
+            return [name for pattern in patterns for name in self._pattern_names(pattern)]
+        if kind == "Expr":
+            node_kind, assignment = part(content["expr"])
+            if node_kind == "AssignExpr" and assignment["op"] == "ColEq":
+                return self._pattern_names(assignment["lhs"])
+        return []
 
     def _pattern_names(self, pattern: Node) -> list[str]:
         kind, content = part(pattern)

@@ -82,7 +82,7 @@ class Suite:
     Attributes:
         engine: of regorus, loaded; it lives on the thread that made it.
         tests: in the order of files and lines; there may be none.
-        spelled: the modules as the engine parses them.
+        spelled: the modules as the engine compiles them.
     """
 
     __slots__ = ("engine", "spelled", "tests")
@@ -99,13 +99,14 @@ class Suite:
         Raises:
             CannotRun: a module does not load, or a test would not be run.
         """
-        from proxy.policy.embedded import compile_policy  # and with it all that finds out what a policy does
+        # With it comes all that finds out what a policy does.
+        from proxy.policy.embedded import as_compiled, compile_policy
 
         engine, faults, _ = compile_policy(modules, data, [])
         if engine is None:
             raise CannotRun(*faults)
         read = read_policy(tuple(modules))
-        return cls(engine, read.modules, _find([read_module(tree) for tree in read.trees], read))
+        return cls(engine, as_compiled(modules), _find([read_module(tree) for tree in read.trees], read))
 
     @classmethod
     def again(cls, spelled: Sequence[Module], data: Mapping[str, Any], tests: list[Found]) -> Self:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from proxy.errors import Refused
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.embedded import EmbeddedEngine
+from proxy.policy.negation import ALWAYS_IN_INPUT
 from proxy.workbench.judge import Failure
 
 _MOST_TRIES: Final = 2_000
@@ -57,22 +58,35 @@ def _equal(one: object, other: object) -> bool:
 def smallest(document: dict[str, Any], still: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Return a document from which nothing more can be taken without losing what it shows.
 
+    What every request's input has is not taken away, for without that it would show something else.
+
     Args:
         document: one that shows it.
         still: tells whether another one does; it is asked 2,000 times at most.
     """
     left = _MOST_TRIES
+    sure = [path for path in ALWAYS_IN_INPUT if _has(document, path)]
     smaller = True
     while smaller:
         smaller = False
         for candidate in _lesser(document):
             if left == 0:
                 return document
+            if not all(_has(candidate, path) for path in sure):
+                continue
             left -= 1
             if still(candidate):
                 document, smaller = candidate, True
                 break
     return document
+
+
+def _has(document: Any, path: tuple[str, ...]) -> bool:
+    for step in path:
+        if not isinstance(document, dict) or step not in document:
+            return False
+        document = document[step]
+    return True
 
 
 def _lesser(value: Any) -> Iterator[Any]:

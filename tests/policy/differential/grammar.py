@@ -119,7 +119,7 @@ class Writer:
     def _rule(self) -> str:
         write = self.pick([
             self._plain, self._plain, self._valued, self._contains, self._chosen, self._keyed, self._function,
-            self._defaulted, self._several,
+            self._defaulted, self._several, self._decision, self._constant,
         ])  # fmt: skip
         written: str = write()
         return written
@@ -139,6 +139,20 @@ class Writer:
         body = self._body(scope)
         value = self._expression(kind, scope, 2)
         return f"{self._named(kind)} := {value} if {{\n{body}}}"
+
+    def _constant(self) -> str:
+        kind = self.pick(["text", "number", "list", "set", "object"])
+        return f"{self._named(kind)} := {self._literal(kind, 1)}"
+
+    def _decision(self) -> str:
+        """Write what decides, as people do: an object with reasons, and a default."""
+        body, reasons = self._body(), [name for name, kind in self._rules.items() if kind == "set"]
+        told = f"[why | some why in {self.pick(reasons)}]" if reasons else self._comprehension("[", "]", Scope(), 1)
+        name = self._named("any")
+        return (
+            f'default {name} := {{"allow": false}}\n\n{name} := {{"allow": true, "reasons": {told}}} if {{\n{body}}}'
+            f' else := {{"allow": false, "reasons": {told}}} if {{\n{self._body()}}}'
+        )
 
     def _several(self) -> str:
         bodies = [self._body() for _ in range(2)]
@@ -207,7 +221,7 @@ class Writer:
     def _statement(self, scope: Scope, depth: int) -> list[str]:
         ways: list[Callable[[Scope, int], list[str]]] = [
             self._condition, self._condition, self._condition, self._bound, self._bound, self._listed, self._members,
-            self._iterated, self._negated, self._negated, self._unified, self._present,
+            self._iterated, self._negated, self._negated, self._unified, self._present, self._held, self._nested,
         ]  # fmt: skip
         if depth > 0:
             ways += [self._every, self._replaced, self._walked]
@@ -283,9 +297,42 @@ class Writer:
     def _present(self, scope: Scope, depth: int) -> list[str]:
         return [self._reference(self.pick(["text", "truth", "number", "object"]), scope)]
 
+    def _held(self, scope: Scope, depth: int) -> list[str]:
+        """Ask a set or an object that rules make, by what may be in it."""
+        made = [name for name, kind in self._rules.items() if kind in ("set", "object")]
+        if not made:
+            return self._condition(scope, depth)
+        name = self.pick(made)
+        name = name if self.rarely() else f"data.t.{name}"
+        way = self.pick(["member", "not", "all", "bound"])
+        if way == "member":
+            return [f"{name}[{self._expression('text', scope, depth)}]"]
+        if way == "not":
+            return [f"not {name}[{self._simple('text', scope)}]"]
+        found = self._fresh()
+        scope.names[found] = "text"
+        return [f"{name}[{found}]"] if way == "all" else [f"{found} := {name}[_]"]
+
+    def _nested(self, scope: Scope, depth: int) -> list[str]:
+        """Look through objects in lists, by indexes of their own."""
+        index, found = self._fresh("i"), self._fresh()
+        kept = dict(scope.names)
+        scope.names |= {index: "number", found: "text"}
+        return self.pick([
+            [f"some {index}", f"{found} := data.apps[{index}].groups[_]"],
+            [f"some {index}", f"data.apps[{index}].name == {self._simple('text', Scope(kept))}",
+             f"{found} := data.apps[{index}].name"],
+            [f"some {index}", f"some {found} in data.apps[{index}].groups"],
+            [f"some {index}, {found} in input.principal.groups"],
+        ])  # fmt: skip
+
     def _every(self, scope: Scope, depth: int) -> list[str]:
         over = self._expression(self.pick(["list", "list", "set"]), scope, 0)
         name = self._fresh("e")
+        if self.rarely(3):
+            key, mapped = self._fresh("k"), self._simple("object", scope)
+            inside = Scope(scope.names | {name: "text", key: "text"})
+            return [f"every {key}, {name} in {mapped} {{", f"\t{key} != {name}", "}"]
         inside = Scope(scope.names | {name: "text"})
         first = f"{name} != {self._simple('text', inside)}"  # OPA wants it to be used
         body = self._body(inside, depth - 2, 1) if self.rarely(2) else ""
@@ -295,6 +342,12 @@ class Writer:
         if not self._rules:
             return self._condition(scope, depth)
         name = self.pick(list(self._rules))
+        if self.rarely(3):
+            whole = self.pick([
+                "input as {}", 'input as {"principal": {"id": "ana", "groups": ["dev"]}}', "input.principal as {}",
+                'input.request as {"method": "GET"}', "input as input.extra",
+            ])  # fmt: skip
+            return [f"{'not ' if self.rarely() else ''}{name} with {whole}"]
         path, kind = self.pick([
             *WITH.items(), *((f"data.t.{other}", kind) for other, kind in self._rules.items()),
         ])  # fmt: skip
