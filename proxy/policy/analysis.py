@@ -85,6 +85,19 @@ def _ordered(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column, problem.rule))
 
 
+def _pattern_names(node: Node) -> Iterator[str]:
+    """Yield the variables that a pattern would bind: those in its arrays and objects, and in no brackets or calls."""
+    kind, content = part(node)
+    if kind == "Var":
+        yield content["value"]
+    elif kind == "Array":
+        for item in content["items"]:
+            yield from _pattern_names(item)
+    elif kind == "Object":
+        for _, _, value in content["fields"]:
+            yield from _pattern_names(value)
+
+
 class _Analysis:
     """One policy under analysis."""
 
@@ -199,8 +212,7 @@ class _Checker:
 
     def _binds(self, node: Node, scope: Scope) -> bool:
         """Tell whether an object literal might be a pattern: it has a variable outside brackets and calls."""
-        fields = part(node)[1]["fields"]
-        return any(part(value)[0] == "Var" and scope.is_local(part(value)[1]["value"]) for _, _, value in fields)
+        return any(scope.is_local(name) for name in _pattern_names(node))
 
     def _negative(self, expression: Node, scope: Scope) -> None:
         kind, content = part(expression)

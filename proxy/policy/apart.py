@@ -193,10 +193,10 @@ def _has_object(node: Node) -> bool:
 
 
 def _is_pattern(node: Node) -> bool:
-    """Tell whether an object in an expression has a variable for a value."""
+    """Tell whether an object in an expression has a variable in it that would be bound."""
     kind, content = part(node)
     if kind == "Object":
-        return any(part(value)[0] == "Var" or _is_pattern(value) for _, _, value in content["fields"])
+        return any(True for _ in _names(node))
     return kind == "Array" and any(map(_is_pattern, content["items"]))
 
 

@@ -23,6 +23,10 @@ DOCUMENT = {
 
 # A policy whose rule is `r`, and its value.
 CASES: list[tuple[str, object]] = [
+    ('r := x if { {"a": 1, "b": x} = input.o; {"a": [y]} = {"a": [x]}; y == 2 }', 2),
+    ('r := x if { q := input.l[2]; {"a": [x]} = q }', 1),
+    ('r := x if { q := {"a": [1], "b": 2}; {"a": [x]} = q }', UNDEFINED),
+    ('r := x if { q := [{"a": [1], "b": 2}]; [{"a": [x]}] = q }', UNDEFINED),
     ('r := x if {"a": x} = {"a": 1}', 1),
     ('r := x if {"a": x} := {"a": 1}', 1),
     ('r := x if { {"a": x} := input.o }', UNDEFINED),
@@ -82,6 +86,7 @@ CASES: list[tuple[str, object]] = [
 
 # What only OPA knows how to take apart.
 LEFT: list[str] = [
+    'r := x if { y := 1; x = {"a": [y]} }',
     'r := x if { {"l": [x, y]} := {"l": [1, 2]} }',
     'r := f({"a": 1}, 1)\n\nf({"a": x}, x) := x',
     'r := x if { {"a": x, "b": y} = {"a": 1, "b": x}; y == 1 }',
