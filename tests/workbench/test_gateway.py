@@ -64,6 +64,13 @@ DEFAULT = """\
 OWN = """\
   - {name: own, host: own.example.org, upstream: wiki, allow: [{anyone: true}]}"""
 
+SIGNING = """\
+  - {name: shop, host: shop.example.org, upstream: wiki, authenticate: {sign_in: true}, allow: [{groups: [sales]}]}
+  - {name: open, host: open.example.org, upstream: wiki, allow: [{anyone: true}]}"""
+STAFF = """\
+state_directory: state
+sign_in: {host: access.example.org}"""
+
 ANA = Who(user="ana", groups=("engineering",))
 BOB = Who(user="bob")
 PREFLIGHT = (("Origin", "https://other.example"), ("Access-Control-Request-Method", "PUT"))
@@ -135,6 +142,18 @@ def own(world: World, upstream: Upstream, tmp_path_factory: pytest.TempPathFacto
     place = world.copy_to(tmp_path_factory.mktemp("own"))
     (place / "policy.rego").write_text(POLICY, encoding="utf-8")
     text = config(upstream.url, routes=OWN, extra="policy: {path: policy.rego, decision: own/authz/decision}")
+    with gateway(place, text) as running:
+        yield Pair(running, Desk.open(running.path), upstream, world)
+
+
+@pytest.fixture(scope="module")
+def signing(world: World, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    place = world.copy_to(tmp_path_factory.mktemp("signing"))
+    (place / "corp.secret").write_text("secret", encoding="utf-8")
+    (place / "corp.secret").chmod(0o600)
+    login = "    staff: {issuer: http://127.0.0.1:9, login: {client_id: ztproxy, client_secret_file: corp.secret}}\n"
+    text = config(upstream.url, routes=SIGNING, extra=STAFF).replace("  issuers:\n", f"  issuers:\n{login}")
+    text = text.replace("{groups: [sales]}", "{groups: [sales], issuers: [corp]}")
     with gateway(place, text) as running:
         yield Pair(running, Desk.open(running.path), upstream, world)
 
@@ -233,6 +252,24 @@ OWN_TABLE = [
 def test_the_desk_decides_by_the_users_own_policy_as_the_gateway_does(own: Pair, case: Case) -> None:
     outcome = own.desk.decide(case)
     assert (outcome.status, outcome.code) == own.answer(case)
+
+
+BROWSER = (("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate"))
+SIGNING_TABLE = [
+    get("https://shop.example.org/x", headers=BROWSER),
+    get("https://shop.example.org/x", headers=(("Accept", "text/html"), ("Sec-Fetch-Mode", "cors"))),
+    get("https://shop.example.org/x", method="POST", headers=BROWSER),
+    get("https://shop.example.org/x"),
+    get("https://open.example.org/x", headers=BROWSER),
+    get("https://access.example.org/x"),
+    get("https://shop.example.org/x", Who(user="ana", groups=("sales",), issuer="corp")),
+]
+
+
+@pytest.mark.parametrize("case", SIGNING_TABLE, ids=lambda case: str(case)[:90])
+def test_the_desk_leads_to_sign_in_whom_the_gateway_leads_there(signing: Pair, case: Case) -> None:
+    outcome = signing.desk.decide(case)
+    assert (outcome.status, outcome.code) == signing.answer(case)
 
 
 def test_the_desk_shows_policy_the_document_that_the_gateway_shows(own: Pair) -> None:
