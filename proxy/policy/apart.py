@@ -111,7 +111,12 @@ class _Speller:
                     yield from self._replaced(item, operator, steps, bound)
         elif kind == "Object":
             name = self._object(content, operator, steps, bound)
-            yield self._start(content), content["span"]["end"], name
+            end = content["span"]["end"]
+            rest = self._text[end:]
+            if operator == "=" and rest.lstrip().startswith(b"=") and not rest.lstrip().startswith(b"=="):
+                yield self._start(content), end + rest.index(b"=") + 1, f"{name} :="  # whatever is there is its value
+            else:
+                yield self._start(content), end, name
         else:
             raise _Unspelled
 

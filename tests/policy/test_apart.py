@@ -11,6 +11,7 @@ from tests.opa import OPAServer, opa_server
 from tests.policy.reference import REFUSED, opas, ours
 
 DOCUMENT = {
+    "w": {"a": [1], "b": 2},
     "user": "ana",
     "o": {"a": 1, "b": 2},
     "l": [{"a": 1}, {"a": 2, "b": 3}, {"a": [1]}],
@@ -25,8 +26,8 @@ DOCUMENT = {
 CASES: list[tuple[str, object]] = [
     ('r := x if { {"a": 1, "b": x} = input.o; {"a": [y]} = {"a": [x]}; y == 2 }', 2),
     ('r := x if { q := input.l[2]; {"a": [x]} = q }', 1),
-    ('r := x if { q := {"a": [1], "b": 2}; {"a": [x]} = q }', UNDEFINED),
-    ('r := x if { q := [{"a": [1], "b": 2}]; [{"a": [x]}] = q }', UNDEFINED),
+    ('r := x if { q := input.w; {"a": [x]} = q }', UNDEFINED),
+    ('r := x if { q := [input.w]; [{"a": [x]}] = q }', UNDEFINED),
     ('r := x if {"a": x} = {"a": 1}', 1),
     ('r := x if {"a": x} := {"a": 1}', 1),
     ('r := x if { {"a": x} := input.o }', UNDEFINED),
