@@ -48,6 +48,10 @@ class File:
         """What can be read of a file with mistakes, no name in it dangling: to find further ones, never to serve."""
         return self._rest.complete
 
+    def line_of(self, location: Location) -> int:
+        """Return the line on which a part of the file stands."""
+        return self._document.line_of(location)
+
     def locate(self, mistakes: Iterable[Mistake]) -> list[LocatedMistake]:
         """Give mistakes that other rooms found their lines, without those that follow from an earlier one."""
         told = _told(self.mistakes)
