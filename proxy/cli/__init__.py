@@ -15,7 +15,7 @@ from proxy.cli import certs, check, configuration, demo, login, policy, run, ses
 app = typer.Typer(
     name="ztproxy",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
