@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from proxy.policy.sources import Module
 from proxy.policy.spelling import Edit
-from proxy.policy.syntax import LITERALS, Node, part
+from proxy.policy.syntax import LITERALS, Node, part, reference
 
 _SIMPLE: Final = LITERALS | {"Var", "RefDot", "RefBrack"}
 _OBJECT: Final = re.compile(r"\{\s*(?:#[^\n]*\s*)*[\"`]")  # an object or a set of texts
@@ -25,11 +25,33 @@ class _Unspelled(Exception):  # noqa: N818 - a shape, not an accident
     """A pattern of a shape that is not spelled."""
 
 
-def spell_patterns(module: Module, tree: Node) -> list[Edit]:
-    """Return what to put in the place of what in a module's text, by offsets of bytes."""
+def spell_patterns(module: Module, tree: Node, taken: frozenset[str]) -> list[Edit]:
+    """Return what to put in the place of what in a module's text, by offsets of bytes.
+
+    Args:
+        module: the text.
+        tree: of the whole file.
+        taken: the names of all rules and imports of the policy.
+    """
     if not _OBJECT.search(module.text):
         return []
-    return _Speller(module.text.encode()).edits(tree["ast"]["rules"])
+    speller, rules = _Speller(module.text.encode()), tree["ast"]["rules"]
+    made = [edit for rule in rules if "Spec" in rule for edit in speller.made(rule["Spec"], taken)]
+    return [*made, *speller.edits(rules)]
+
+
+def names_of(trees: list[Node]) -> frozenset[str]:
+    """Return the names of all rules and imports of some files."""
+    names: set[str] = set()
+    for tree in trees:
+        for entry in tree["ast"]["imports"]:
+            names.update(step for step in reference(entry["refr"])[1] if isinstance(step, str))
+            if entry.get("as"):
+                names.add(tree["source"]["contents"].encode()[entry["as"]["start"] : entry["as"]["end"]].decode())
+        for rule in tree["ast"]["rules"]:
+            head = rule["Default"] if "Default" in rule else next(iter(rule["Spec"]["head"].values()))
+            names.add(str(part(reference(head["refr"])[0])[1].get("value")))
+    return frozenset(names)
 
 
 class _Speller:
@@ -61,6 +83,25 @@ class _Speller:
             return list(edits)
         except _Unspelled:
             return []
+
+    # --- objects that are made, and not taken apart
+
+    def made(self, rule: Node, taken: frozenset[str]) -> Iterator[Edit]:
+        """Yield the edits that make assignments of a rule's `x = {…}`, where nothing else can have bound `x` before."""
+        arguments = {name for node in rule["head"].get("Func", {}).get("args", ()) for name in _names(node)}
+        for body in rule["bodies"]:
+            for statement in body["query"]["stmts"]:
+                kind, content = part(statement["literal"])
+                if kind != "Expr" or part(content["expr"])[0] != "AssignExpr":
+                    continue
+                assignment = part(content["expr"])[1]
+                (left_kind, left), right = part(assignment["lhs"]), assignment["rhs"]
+                if assignment["op"] != "Eq" or left_kind != "Var" or not _is_pattern(right):
+                    continue
+                name, end = left["value"], left["span"]["end"]
+                is_new = name != "_" and name not in taken | arguments | {"input", "data"}
+                if is_new and not self._is_bound(body["query"], statement, assignment["lhs"]):
+                    yield end, end + self._text[end:].index(b"=") + 1, " :="
 
     # --- statements
 

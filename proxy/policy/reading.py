@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import regorus
 
 from proxy.policy import builtins
-from proxy.policy.apart import spell_patterns
+from proxy.policy.apart import names_of, spell_patterns
 from proxy.policy.outputs import spell_outputs
 from proxy.policy.sources import Module
 from proxy.policy.spelling import Shifts, SpellingError, edited, spell
@@ -136,7 +136,7 @@ def read_policy(modules: tuple[Module, ...]) -> Read:
         raise NotLoaded(*faults)
     trees = _trees(spelled)
     arities = {name: arity for name, (arity, _) in builtins.EXTENSIONS.items()}
-    for edits_of in (partial(spell_outputs, arities=arities), spell_patterns):
+    for edits_of in (partial(spell_outputs, arities=arities), partial(spell_patterns, taken=names_of(trees))):
         again = [
             edited(module, edits_of(module, tree), shifts[module.name])
             for module, tree in zip(spelled, trees, strict=True)

@@ -71,7 +71,7 @@ def faults(*texts: str, data: dict[str, Any] | None = None, points: tuple[str, .
         ("r := count", "3:6", "variable count is unsafe"),
         # what the engines read differently
         ("r if { {\"k\": [x]} := input.a; x }", "3:8", "must not take an object apart"),
-        ("r if { y := 1; x = {\"k\": y} }", "3:20", "must not take an object apart"),
+        ("f(x) if { y := 1; x = {\"k\": y} }", "3:23", "must not take an object apart"),
         ("r if { some {\"k\": [x]} in input.a; x }", "3:13", "must not take an object apart"),
         ("f({\"k\": [x]}) := x", "3:3", "must not take an object apart"),
         ("f(input.x) := 1", "3:3", "must be a variable, a constant or an array"),

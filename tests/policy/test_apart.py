@@ -11,7 +11,6 @@ from tests.opa import OPAServer, opa_server
 from tests.policy.reference import REFUSED, opas, ours
 
 DOCUMENT = {
-    "w": {"a": [1], "b": 2},
     "user": "ana",
     "o": {"a": 1, "b": 2},
     "l": [{"a": 1}, {"a": 2, "b": 3}, {"a": [1]}],
@@ -20,14 +19,11 @@ DOCUMENT = {
     "e": {},
     "f": {"a": False},
     "z": {"a": None},
+    "w": {"a": [1], "b": 2},
 }
 
 # A policy whose rule is `r`, and its value.
 CASES: list[tuple[str, object]] = [
-    ('r := x if { {"a": 1, "b": x} = input.o; {"a": [y]} = {"a": [x]}; y == 2 }', 2),
-    ('r := x if { q := input.l[2]; {"a": [x]} = q }', 1),
-    ('r := x if { q := input.w; {"a": [x]} = q }', UNDEFINED),
-    ('r := x if { q := [input.w]; [{"a": [x]}] = q }', UNDEFINED),
     ('r := x if {"a": x} = {"a": 1}', 1),
     ('r := x if {"a": x} := {"a": 1}', 1),
     ('r := x if { {"a": x} := input.o }', UNDEFINED),
@@ -64,6 +60,7 @@ CASES: list[tuple[str, object]] = [
     ('r := x if { {"a": x} = {"a": 1} with input as 5 }', 1),
     ('r := x if { {"a": x} = input with input as {"a": 2} }', 2),
     ('r := x if { x = {"a": 1} }', {"a": 1}),
+    ('r := x if { y := 1; x = {"a": y} }', {"a": 1}),
     ('r := x if { input.o = {"a": 1, "b": x} }', 2),
     ('r := x if { not {"a": 1} = input.o; x := 1 }', 1),
     ('r := x if { {"a": x} = {"a": null} }', None),
@@ -74,6 +71,14 @@ CASES: list[tuple[str, object]] = [
     ('r contains x if some {"a": x} in input.l', [1, [1]]),
     ('r[k] := x if some k, {"a": x} in {"p": {"a": 1}}', {"p": 1}),
     ('r := 1 if {"a": x} = {"a": 1}\nelse := 2', 1),
+    ('r := x if { y := 1; x = {"a": y} }', {"a": 1}),
+    ('r := x if { y := 1; x = {"a": [y, {"b": y}]} }', {"a": [1, {"b": 1}]}),
+    ('r := x if { x = {"a": y}; y = 1 }', {"a": 1}),
+    ('r contains x if { some y in [1, 2]; x = {"k": y} }', [{"k": 1}, {"k": 2}]),
+    ('r := x.a if { x = {"a": input.n} }', 5),
+    ('r := x if { x = {"a": input.missing} }', UNDEFINED),
+    ('r := 1 if { false } else := x if { y := 1; x = {"a": y} }', {"a": 1}),
+    ('r := z if { y := 1; x = {"a": y}; z := [v | v := x.a] }', [1]),
     ('r := x if {"a": x} = input.n', UNDEFINED),
     ('r := x if {"a": x} = input.l', UNDEFINED),
     ('r := x if {"a": x} := input.s', UNDEFINED),
@@ -83,15 +88,27 @@ CASES: list[tuple[str, object]] = [
     ('r := f(input.o)\n\nf({"a": x}) := x', UNDEFINED),
     ('r := f(input.n)\n\nf({"a": x}) := x', UNDEFINED),
     ('r := f(input.l[0])\n\nf({"a": x}) := x if { x > 5 } else := 7 if { true }', 7),
+    ('r := x if { q := input.l[2]; {"a": [x]} = q }', 1),
+    ('r := x if { q := input.w; {"a": [x]} = q }', UNDEFINED),
+    ('r := x if { q := [input.w]; [{"a": [x]}] = q }', UNDEFINED),
+    ('r := x if { {"a": 1, "b": x} = input.o; {"a": [y]} = {"a": [x]}; y == 2 }', 2),
 ]
 
 # What only OPA knows how to take apart.
 LEFT: list[str] = [
-    'r := x if { y := 1; x = {"a": [y]} }',
     'r := x if { {"l": [x, y]} := {"l": [1, 2]} }',
     'r := f({"a": 1}, 1)\n\nf({"a": x}, x) := x',
     'r := x if { {"a": x, "b": y} = {"a": 1, "b": x}; y == 1 }',
-    'r := x if { y := 1; x = {"a": y} }',
+    'r := y if { x = {"a": y}; x = input.o }',
+    'r := y if { x = {"a": y, "b": 2}; input.o = x }',
+    'r := f({"a": 1})\n\nf(x) := 5 if { y := 1; x = {"a": y} }',
+    'r := f({"a": 2})\n\nf(x) := 5 if { y := 1; x = {"a": y} }',
+    'q := {"a": 2}\n\nr if { y := 1; q = {"a": y} }',
+    'r := z if { x := {"a": 1}; z := [y | y := 1; x = {"a": y}] }',
+    'r := z if { z := [x | y := 1; x = {"a": y}] }',
+    'r := x if { some x; y := 1; x = {"a": y} }',
+    'import input.o as x\n\nr := 1 if { y := 1; x = {"a": y} }',
+    'r := x if { z := [v | v := x.a]; y := 1; x = {"a": y} }',
     'r if not f(input.o)\n\nf({"a": x}) := x',
 ]
 
