@@ -1,9 +1,10 @@
 """Rego that regorus cannot parse, spelled in another way: string interpolation, and keywords as names in references.
 
 `$"a {x}"` is a call of `internal.template_string` with the texts and, for each expression, an array that holds its
-value or nothing; `a.if` is `a["if"]`; a rule `if.a` stands in a module of its own with the package `….if`, where its
-head is `a`. What is spelled anew stays in the line where it stood, and columns are counted back, so that messages name
-the right place. It knows characters and words, and leaves to the parser whatever else there is.
+value or nothing; `a.if` is `a["if"]`, and as a function `a.__if__`; a rule `if.a` stands in a module of its own with
+the package `….if`, where its head is `a`. What is spelled anew stays in the line where it stood, and columns are
+counted back, so that messages name the right place. It knows characters and words, and leaves to the parser whatever
+else there is.
 """
 
 from __future__ import annotations
@@ -235,13 +236,16 @@ class _File:
         if piece.kind == "template":
             return _call(piece.text)
         if piece.text == "." and self._text(index + 1) in KEYWORDS:
-            return ""
+            return "." if self._text(index + 2) == "(" else ""
         if piece.text == "." and keyword and self._is_head(index - 1):
             return ""
         if piece.kind != "word":
             return piece.text
         if self._text(index - 1) == ".":
-            return f'["{piece.text}"]' if piece.text in KEYWORDS else piece.text
+            if piece.text not in KEYWORDS:
+                return piece.text
+            # A function is seen by those who call it alone, and only a name can have a default.
+            return f"__{piece.text}__" if self._text(index + 1) == "(" else f'["{piece.text}"]'
         if piece.text in KEYWORDS:
             if keyword and self._is_head(index):
                 return ""
@@ -257,6 +261,8 @@ class _File:
     def _is_head(self, index: int) -> bool:
         """Tell whether a keyword is what a rule is named by."""
         starts = {one.start for one in self._statements if one.keyword}
+        if self._text(index + 1) != ".":
+            return False
         return index in starts or (index - 2 in starts and self._pieces[index - 1].kind == "blank")
 
 

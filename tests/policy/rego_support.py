@@ -30,6 +30,10 @@ CONSTRUCTS: Final[list[tuple[str, str]]] = [
     ("a name with dots in the head", "r if a.b.c == 1\n\na.b.c := 1"),
     ("a keyword as a name: `input.if`", "r := input.if"),
     ("a rule named by a keyword: `if.a`", "r if {\n\tif.a == 1\n}\n\nif.a := 1"),
+    (
+        "a function named by a keyword, with a default: `a.if(1)`",
+        "default a.if(_) := 1\n\na.if(2) := 3\n\nr := a.if(2)",
+    ),
     ("a default named by a keyword: `default a.if`", "default a.if := 1\n\nr := a.if"),
     ("a function", "r := f(input.n)\n\nf(x) := x + 1"),
     ("a function with constants for arguments", 'r := f("a", 1)\n\nf("a", x) := x\n\nf("b", _) := 2'),
