@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from proxy.config.mistake import did_you_mean
+from proxy.config.routing import issuer_names
 from proxy.config.schema import Authenticate, Config, Issuer
 from proxy.errors import TOKEN_INVALID, Refused
 from proxy.identity.authenticate import challenge
@@ -92,10 +93,15 @@ class Callers:
             return nobody
         if method == "service_token":
             _require_issuer(route, SERVICES)
+            if not self._any and SERVICES not in issuer_names(self._config):
+                raise _invalid("token must be a compact JWS")
             name = who.user.removeprefix("service:")
             return principal_of_service(ServiceToken(name, b"", who.groups, now, now + _HOUR))
         name = self._issuer_of(who, route)
+        issuer = self._config.identity.issuers.get(name)
         if method == "session":
+            if issuer is not None and issuer.login is None and not self._any:
+                raise ValueError(f"nobody has a session of {name}: it has no login")
             if route.issuers is not None and name not in route.issuers:
                 return nobody
             return self._said(who, name, "session", now)
@@ -104,6 +110,8 @@ class Callers:
         _require_issuer(route, name)
         if method == "assertion":
             return self._said(who, name, "assertion", now)
+        if issuer is not None and issuer.bearer is None:
+            raise _invalid("issuer must be a configured one, to the letter")
         rules = self._rules_of(name)
         claims = _claims(who, rules, now) | {"aud": next(iter(rules.audiences)), "exp": int(now + _HOUR)}
         return self._by_token(claims, rules, now, "at+jwt")
@@ -162,11 +170,15 @@ class Callers:
             acr=who.acr,
         )
 
+    def require_known(self, who: Who) -> None:
+        """Raise ValueError where the config does not know the issuer that a case names."""
+        names = issuer_names(self._config)
+        if not self._any and who.issuer is not None and who.issuer not in names:
+            raise ValueError(f'no issuer is called "{who.issuer}"{did_you_mean(who.issuer, names)}')
+
     def _issuer_of(self, who: Who, route: Authenticate) -> str:
         issuers = self._config.identity.issuers
         if who.issuer is not None:
-            if not self._any and who.issuer not in issuers:
-                raise ValueError(f'no issuer is called "{who.issuer}"{did_you_mean(who.issuer, issuers)}')
             return who.issuer
         names = [name for name in route.issuers or issuers if name in issuers]
         if len(names) != 1:

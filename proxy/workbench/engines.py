@@ -18,12 +18,12 @@ from proxy.errors import POLICY_FAILED, Refused
 from proxy.policy.sources import read_sources
 from proxy.policy.testing import CannotRun, Found, Result
 from proxy.workbench.coverage import Coverage
-from proxy.workbench.judge import Failure, Judge, find_opa, opa
 from proxy.workbench.suite import SUFFIX, TIMEOUT, Tests, load_tests
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what asks OPA, and what goes the whole way of a request, is loaded where it is needed
     from proxy.policy.engine import Engine
     from proxy.workbench.desk import Desk
+    from proxy.workbench.judge import Judge
 
 __all__ = ["CannotRun", "run_by"]
 
@@ -57,6 +57,8 @@ def run_by(
     tests = load_tests(paths, config, chosen, covers=covers)
     if engine == "embedded":
         return tests.run_all(processes, timeout)
+    from proxy.workbench.judge import find_opa
+
     binary = find_opa(opa)
     theirs = [*_by_opa(binary, tests, [path for path in paths if not path.name.endswith(SUFFIX)], timeout)]
     if engine == "opa":
@@ -118,6 +120,7 @@ def _judged(binary: Path, desks: Iterable[Desk]) -> Iterator[None]:
         yield
         return
     from proxy.policy.allow import route_data
+    from proxy.workbench.judge import opa
 
     desk = rest[0]
     sources, mistakes = read_sources(desk.config.policy.path)
@@ -146,6 +149,8 @@ class _Asked:
 
     def evaluate_now(self, path: str, document: dict[str, Any]) -> object:
         """Return what OPA answers. Raise Refused(POLICY_FAILED)."""
+        from proxy.workbench.judge import Failure
+
         value = self._judge.ask(path, document)
         if isinstance(value, Failure):
             raise Refused(POLICY_FAILED, value.message)

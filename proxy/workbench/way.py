@@ -17,6 +17,8 @@ from proxy.http.headers import PREFLIGHT, clean_head
 from proxy.http.message import Headers, RequestHead, Target
 from proxy.http.target import parse_target
 from proxy.identity.principal import ANONYMOUS, Peer, Principal
+from proxy.identity.sessions.service import is_service_token
+from proxy.identity.sessions.session import is_program_token
 from proxy.policy.authorize import UNDECIDED, verdict
 from proxy.policy.decision import Decision, parse_decision
 from proxy.policy.denied import Denied
@@ -81,6 +83,7 @@ class Way:
             outcome.status = 302 if head.method in (b"GET", b"HEAD") else 307
             return
         if route.config.cors.preflight == "upstream" and head.is_preflight:
+            self.principal = ANONYMOUS
             self._inquire(head, [field for field in head.headers if field[0] in PREFLIGHT], target, route)
             tell(self.outcome, UNDECIDED)
             return
@@ -129,6 +132,7 @@ class Way:
         who, rules = self.case.who, route.config.authenticate
         if who.user is None:
             return None
+        self.desk.callers.require_known(who)
         offers: dict[Method, bool] = {
             "bearer": rules.header != "none",
             "session": rules.sign_in,
@@ -145,9 +149,7 @@ class Way:
         for method in first:
             if offers[method] and self._may_sign_in(method):
                 return method
-        if rules.header != "none":
-            return "bearer"
-        self._note(f"route {route.name} reads no user's credential: user {who.user} is not seen")
+        self._note(f"route {route.name} reads nothing that would prove the user: {who.user} is not seen")
         return None
 
     def _may_sign_in(self, method: Method) -> bool:
@@ -165,14 +167,17 @@ class Way:
         shown = head.values(b"proxy-authorization" if rules.header == "proxy-authorization" else b"authorization")
         scheme, _, token = shown[0].partition(b" ") if shown else (b"", b"", b"")
         if self.case.who.user is None and rules.header != "none" and scheme.lower() == b"bearer":
-            self._note("the token's signature has not been verified")
+            if is_service_token(token) or is_program_token(token):
+                self._note("the token is not known here: say whose it is")
+            else:
+                self._note("the token's signature has not been verified")
             return callers.by_token(token, rules, self.now)
         if self.case.who.user is None and rules.sign_in and handle_of(head.headers) is not None:
             self._note("the session that the cookie names is not known here: say whose it is")
         principal = callers.principal(self.case.who, method, rules, self.peer, self.now)
         if method is not None and principal.kind != "user":
-            shown = method.replace("_", " ")
-            self._note(f"route {route.name} does not take this {shown}: user {self.case.who.user} is not seen")
+            proof = method.replace("_", " ")
+            self._note(f"route {route.name} does not take this {proof}: user {self.case.who.user} is not seen")
         return principal
 
     # --- whether

@@ -239,6 +239,45 @@ def test_a_user_of_another_gateway_comes_on_its_connection_alone(tmp_path: Path)
         assert elsewhere.notes == ("route inner does not take this assertion: user ana is not seen",)
 
 
+def test_an_issuer_proves_users_only_as_it_is_configured_to(tmp_path: Path) -> None:
+    issuers = CONFIG["identity"]["issuers"]
+    staff = {name: value for name, value in issuers["corp"].items() if name != "bearer"}
+    machines = {name: value for name, value in issuers["partner"].items() if name != "login"}
+    changed = CONFIG["identity"] | {"issuers": {"corp": staff, "partner": machines}}
+    wiki = CONFIG["routes"][0] | {"authenticate": {"sign_in": True}, "allow": [{"authenticated": True}]}
+    desk = Desk.open(write(tmp_path, identity=changed, routes=[wiki]))
+    case = Case("GET", f"{WIKI}/", replace(ENGINEER, issuer="corp"))
+    session = desk.decide(case)
+    assert session.input is not None
+    assert session.input["principal"]["method"] == "session"
+    assert desk.decide(replace(case, who=replace(case.who, method="bearer"))).code == "token_invalid"
+    with pytest.raises(ValueError, match="nobody has a session of partner: it has no login"):
+        desk.decide(replace(case, who=replace(ENGINEER, issuer="partner", method="session")))
+
+
+def test_there_are_service_tokens_where_sessions_are_kept(tmp_path: Path) -> None:
+    robot = Case("GET", "https://both.example.org/", Who(user="ci", method="service_token"))
+    assert Desk.open(write(tmp_path)).decide(robot).code == "policy_denied"
+    route = CONFIG["routes"][1]
+    without = {name: value for name, value in CONFIG.items() if name != "sign_in"} | {"routes": [route]}
+    issuers = {"corp": CONFIG["identity"]["issuers"]["partner"]}
+    (tmp_path / "other.yaml").write_text(
+        yaml.safe_dump(without | {"identity": CONFIG["identity"] | {"issuers": issuers}}), encoding="utf-8"
+    )
+    assert Desk.open(tmp_path / "other.yaml").decide(robot).code == "token_invalid"
+
+
+@pytest.mark.parametrize("token", [f"ztst_{'a' * 43}", f"ztcl_{'a' * 43}"])
+def test_a_token_that_only_the_store_knows_is_noted(desk: Desk, token: str) -> None:
+    outcome = desk.decide(Case("GET", f"{WIKI}/", headers=(("Authorization", f"Bearer {token}"),)))
+    assert (outcome.code, outcome.notes) == ("token_invalid", ("the token is not known here: say whose it is",))
+
+
+def test_a_session_that_a_cookie_names_is_noted(desk: Desk) -> None:
+    outcome = desk.decide(Case("GET", f"{WIKI}/", headers=(("Cookie", f"__Host-ztproxy={'a' * 43}"),)))
+    assert outcome.notes == ("the session that the cookie names is not known here: say whose it is",)
+
+
 def test_a_credential_that_the_route_does_not_read_is_noted(desk: Desk) -> None:
     outcome = desk.decide(Case("GET", "https://both.example.org/", replace(ENGINEER, method="session", issuer="corp")))
     assert outcome.notes == ("route both reads no session: user ana is not seen",)
