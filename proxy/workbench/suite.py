@@ -5,7 +5,6 @@ Everything is loaded once, by the process that asks; it is run wherever `pool` r
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from proxy.policy.sources import TESTS
 from proxy.policy.testing import PREFIX, CannotRun, Found, Result, Suite, read_paths
 from proxy.policy.testing import SUFFIX as REGO
+from proxy.server.cpus import usable_cpus
 from proxy.workbench.coverage import Coverage, Covered
 from proxy.workbench.known import load_suite
 from proxy.workbench.pool import Lost, run_all
@@ -101,7 +101,7 @@ class Tests:
             The results in the order of `found`, and what of the policies was evaluated.
         """
         coverage, results = Coverage(), dict.fromkeys(range(len(self.found)), Lost("was not run"))
-        got = run_all(self, results.copy(), processes or os.cpu_count() or 1, timeout, coverage.merge)
+        got = run_all(self, results.copy(), processes or usable_cpus(), timeout, coverage.merge)
         done: dict[int, Any] = results | dict(got)
         return [self._told(number, done[number]) for number in range(len(self.found))], coverage
 

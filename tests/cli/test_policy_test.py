@@ -254,6 +254,11 @@ def test_the_page_marks_lines_by_colour_and_by_sign(toy: Path) -> None:
     assert run("--html", toy / "no" / "out.html", toy).exit_code == 2
 
 
+def test_every_line_of_the_policies_that_ship_is_evaluated_by_a_test() -> None:
+    result = run("--fail-under", "100", ROOT / "policies")
+    assert result.exit_code == 0, result.stderr
+
+
 # engines
 
 
