@@ -9,6 +9,7 @@ from proxy.policy.builtins.operands import array, mapping, members, whole
 Path = tuple[Any, ...]
 
 _MOST_PATHS: Final = 10_000  # a graph of a few nodes has as many paths as their orders
+_MOST_STEPS: Final = 1_000_000  # that are gone, or compared
 
 
 def array_slice(value: object, start: object, stop: object) -> list[Any]:
@@ -114,6 +115,8 @@ def _holds(value: Any, part: Any) -> bool:
         return part <= value
     if isinstance(value, list) and isinstance(part, list):
         places = range(len(value) - len(part) + 1)
+        if len(places) * len(part) > _MOST_STEPS:
+            raise ValueError("arrays must not be so long that one is looked for in the other")
         return any(same(value[place : place + len(part)], part) for place in places)
     return False
 
@@ -152,9 +155,10 @@ def _edges(value: object) -> list[Any]:
 
 
 def _follow(edges: dict[Any, list[Any]], start: Any, before: Path, found: set[Path]) -> None:
-    rest = [(start, before)]
+    rest, steps = [(start, before)], 0
     while rest:
         node, path = rest.pop()
+        steps += len(path)
         path = (*path, node) if node in edges else path
         if not edges.get(node):
             found.add(path)
@@ -163,5 +167,5 @@ def _follow(edges: dict[Any, list[Any]], start: Any, before: Path, found: set[Pa
                 found.add(path)
             else:
                 rest.append((neighbour, path))
-        if len(found) + len(rest) > _MOST_PATHS:
+        if len(found) + len(rest) > _MOST_PATHS or steps > _MOST_STEPS:
             raise ValueError(f"a graph must not have more than {_MOST_PATHS} paths")

@@ -97,6 +97,7 @@ def json_marshal(value: object) -> str:
     return _json(value, "", "", "")
 
 
+_MOST_INDENT: Final = 32  # they stand in each line, and there as often as it is deep
 _OPTIONS: Final[dict[str, tuple[type, object]]] = {"pretty": (bool, None), "prefix": (str, ""), "indent": (str, "\t")}
 
 
@@ -105,6 +106,8 @@ def json_marshal_with_options(value: object, options: object) -> str:
     given = mapping(options)
     if any(name not in _OPTIONS or type(item) is not _OPTIONS[name][0] for name, item in given.items()):
         raise ValueError("options must be prefix, indent and pretty")
+    if any(isinstance(item, str) and len(item) > _MOST_INDENT for item in given.values()):
+        raise ValueError(f"prefix and indent must not have more than {_MOST_INDENT} characters")
     if not given.get("pretty", "prefix" in given or "indent" in given):
         return json_marshal(value)
     prefix: str = given.get("prefix", "")

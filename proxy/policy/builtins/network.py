@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -13,7 +14,8 @@ from proxy.policy.builtins.operands import members, text
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _CIDR: Final = re.compile(r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?", re.ASCII)  # no scope, no netmask
 _MOST_ADDRESSES: Final = 65536  # of one network, as a set of texts
-_MOST_PAIRS: Final = 65536
+_MOST_PAIRS: Final = 16384
+_MOST_NETWORKS: Final = 4096
 
 
 @lru_cache(maxsize=4096)
@@ -104,16 +106,28 @@ def _plain(value: object) -> _Network:
 def cidr_merge(networks: object) -> set[str]:
     """Return the fewest networks that hold what these hold. An IPv4 address alone stands for its classful network."""
     given = members(networks)
+    if len(given) > _MOST_NETWORKS:
+        raise ValueError(f"no more than {_MOST_NETWORKS} networks must be merged")
     found = [_merged_one(item) for item in given]
     fours = [network for network in found if isinstance(network, ipaddress.IPv4Network)]
     sixes = [network for network in found if isinstance(network, ipaddress.IPv6Network)]
     if fours and any(network.overlaps(_AMONG_MAPPED) for network in sixes):  # OPA takes the one for a part of the other
         raise ValueError("networks must not be of IPv4 and of the beginning of IPv6")
-    merged = {*map(str, ipaddress.collapse_addresses(fours)), *map(str, ipaddress.collapse_addresses(sixes))}
-    for address, network in zip(given, found, strict=True):
-        if "/" not in address and str(network) in merged and sum(map(network.overlaps, fours)) == 1:
-            merged = {*merged - {str(network)}, f"{address}/{network.prefixlen}"}  # as OPA spells it
-    return merged
+    merged: set[_Network] = {*ipaddress.collapse_addresses(fours), *ipaddress.collapse_addresses(sixes)}
+    held = Counter(_holder(network, merged) for network in found)
+    alone = {
+        network: f"{address}/{network.prefixlen}"  # as OPA spells it
+        for address, network in zip(given, found, strict=True)
+        if "/" not in address and network in merged and held[network] == 1
+    }
+    return {alone.get(network, str(network)) for network in merged}
+
+
+def _holder(network: _Network, merged: set[_Network]) -> _Network:
+    """Return the one of some networks that holds another one."""
+    while network not in merged:
+        network = network.supernet()
+    return network
 
 
 _AMONG_MAPPED: Final = ipaddress.IPv6Network("::/64")

@@ -22,6 +22,7 @@ _KNOWN: Final = frozenset({
     *_COUNTS, *_NUMBERS, *_TEXTS, "additionalProperties", "const", "enum", "items", "properties", "required", "type",
 })  # fmt: skip
 _MOST_ERRORS: Final = 100
+_MOST_ALLOWED: Final = 500  # values of an enum, which are compared with each other
 
 
 class _UnknownTypeError(ValueError):
@@ -81,7 +82,9 @@ def _check(schema: object) -> None:
         all(type(rules.get(name, 0)) in (int, float) for name in _NUMBERS),
         rules.get("minLength", 0) <= rules.get("maxLength", rules.get("minLength", 0)),
         isinstance(required, list) and all(isinstance(name, str) for name in required),
-        isinstance(enum, list) and not any(same(one, other) for i, one in enumerate(enum) for other in enum[:i]),
+        isinstance(enum, list)
+        and len(enum) <= _MOST_ALLOWED
+        and not any(same(one, other) for i, one in enumerate(enum) for other in enum[:i]),
         isinstance(rules.get("additionalProperties", True), bool),
         isinstance(rules.get("properties", {}), dict),
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.policy.builtins.operands import INT64, array, mapping, text
+from proxy.policy.builtins.operands import INT64, MOST_TEXT, array, mapping, text
 
 _VERB: Final = re.compile(
     r"%(?P<flags>[-+ 0]*)(?P<width>[0-9]{1,3})?(?:\.(?P<precision>[0-9]{0,3}))?(?P<verb>.?)", re.S
@@ -95,8 +95,13 @@ _ACTION: Final = re.compile(r"\{\{ *((?:\.[A-Za-z_][A-Za-z0-9_]*)+) *\}\}|\{\{",
 def render_template(template: object, variables: object) -> str:
     """Fill in `{{.name}}` and `{{.name.name}}`; any other action of Go's templates fails."""
     found = mapping(variables)
-    filled = _ACTION.sub(lambda match: _looked_up(match[1], found), text(template))
-    return filled.replace("<no value>", "<undefined>")
+    pieces, room = [], MOST_TEXT
+    for index, piece in enumerate(_ACTION.split(text(template))):
+        pieces.append(_looked_up(piece, found) if index % 2 else piece)
+        room -= len(pieces[-1])
+        if room < 0:
+            raise ValueError(f"the value must not have more than {MOST_TEXT} characters")
+    return "".join(pieces).replace("<no value>", "<undefined>")
 
 
 def _looked_up(path: str | None, variables: dict[Any, Any]) -> str:
