@@ -35,6 +35,8 @@ def parse(value: object) -> int | float:
     total = _fraction(amount) * factor
     if total.denominator == 1:
         return held(int(total))
+    if abs(total) >= 2**53:
+        raise ValueError("a value with a fraction must be below 2^53, where binary fractions end")
     digits, rest = divmod(abs(total.numerator) * 10**10, total.denominator)
     digits += rest * 2 >= total.denominator
     rounded = Fraction(digits if total > 0 else -digits, 10**10)
