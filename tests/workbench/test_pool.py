@@ -52,6 +52,13 @@ def test_a_piece_that_takes_too_long_is_lost_alone() -> None:
     assert results == {1: 1, HANG: Lost("took longer than 0.2s"), 2: 4}
 
 
+def test_what_was_given_with_a_piece_that_is_lost_is_done_elsewhere() -> None:
+    numbers = [*range(50), KILL, *range(50, 60), HANG, *range(60, 70)]
+    results = dict(run_all(Squares(), numbers, 1, 0.3, lambda left: None))
+    assert {number for number, result in results.items() if isinstance(result, Lost)} == {KILL, HANG}
+    assert all(results[number] == number * number for number in range(70))
+
+
 def test_a_large_result_arrives_whole() -> None:
     assert dict(run_all(Squares(), [BIG, 1], 1, 5.0, lambda left: None)) == {BIG: b"x" * 300_000, 1: 1}
 
