@@ -20,9 +20,7 @@ from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_T
 from proxy.policy.analysis import Analysed, analyse
 from proxy.policy.decision import UNDEFINED
 from proxy.policy.input import Inquiry
-from proxy.policy.reading import NotLoaded, load_fault, nesting_fault, read_policy
-from proxy.policy.reading import new_engine as new_engine
-from proxy.policy.reading import told as told
+from proxy.policy.reading import NotLoaded, load_fault, nesting_fault, new_engine, read_policy, told
 from proxy.policy.reads import Reader, Reads, unknown_reads
 from proxy.policy.shown import Plan, Plans
 from proxy.policy.sources import Module, Sources, read_sources

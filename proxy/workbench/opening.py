@@ -6,7 +6,6 @@ Keys, certificates, stores and upstreams are not looked at: a checkout has none,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from proxy.config.load import File, read, render
 from proxy.config.mistake import Mistake
 from proxy.config.schema import Config
 from proxy.policy.allow import allow_mistakes, route_data
-from proxy.policy.embedded import new_engine
 from proxy.policy.engine import Engine, build_engine
 from proxy.policy.modules import read_module
+from proxy.policy.reading import NotLoaded, read_policy
 from proxy.policy.sources import Module, read_sources
 from proxy.policy.testing import CannotRun
 
@@ -134,12 +133,9 @@ def _find_decision(policy: Path) -> str:
 
 
 def _rules(modules: list[Module]) -> set[str]:
-    engine = new_engine()
     try:
-        for module in modules:
-            engine.add_policy(module.name, module.text)
-        trees = [read_module(tree) for tree in json.loads(engine.get_ast_as_json())]
-    except (RuntimeError, ValueError):
+        trees = [read_module(tree) for tree in read_policy(tuple(modules)).trees]
+    except (NotLoaded, RuntimeError, ValueError):
         return {DEFAULT_DECISION}  # it is told what is wrong with it where it is loaded
     return {
         "/".join((*module.package, rule.steps[0]))

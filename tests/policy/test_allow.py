@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from proxy.config.schema import Config
 from proxy.identity.principal import Principal
 from proxy.policy.allow import allow_mistakes, asks_for_user, route_data
-from proxy.policy.embedded import new_engine
 from proxy.policy.input import Inquiry, build_input
+from proxy.policy.reading import new_engine
 from proxy.policy.sources import default_policy
 from tests.policy.inquiries import ANA, ask, config, device, workload
 from tests.policy.naive import decided

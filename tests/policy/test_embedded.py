@@ -12,7 +12,8 @@ import regorus
 
 from proxy.errors import INPUT_REFUSED, POLICY_FAILED, POLICY_PANICKED, POLICY_TOO_SLOW, Refused
 from proxy.policy.decision import UNDEFINED
-from proxy.policy.embedded import EmbeddedEngine, compile_policy, new_engine, told
+from proxy.policy.embedded import EmbeddedEngine, compile_policy
+from proxy.policy.reading import new_engine, told
 from proxy.policy.sources import Module
 
 POLICY = """

@@ -15,9 +15,10 @@ import pytest
 from proxy.config.schema import Config
 from proxy.identity.principal import Peer
 from proxy.policy.allow import allow_mistakes, route_data
-from proxy.policy.embedded import EmbeddedEngine, new_engine
+from proxy.policy.embedded import EmbeddedEngine
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.lookups import compile_entries
+from proxy.policy.reading import new_engine
 from proxy.policy.sources import default_policy
 from tests.policy.inquiries import ANA, NOON, ask, config, device, workload
 from tests.policy.naive import decided

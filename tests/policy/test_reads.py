@@ -9,8 +9,8 @@ import pytest
 
 from proxy.policy import builtins
 from proxy.policy.determinism import DETERMINISTIC
-from proxy.policy.embedded import new_engine
 from proxy.policy.input import UNIQUE
+from proxy.policy.reading import new_engine
 from proxy.policy.reads import Reader, Reads
 from proxy.policy.sources import read_sources
 from tests.policy.opa import opa

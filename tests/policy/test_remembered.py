@@ -22,10 +22,11 @@ import pytest
 from proxy.errors import Refused
 from proxy.policy.allow import route_data
 from proxy.policy.decision import UNDEFINED, Decision
-from proxy.policy.embedded import EmbeddedEngine, compile_policy, new_engine
+from proxy.policy.embedded import EmbeddedEngine, compile_policy
 from proxy.policy.fields import canonical
 from proxy.policy.input import Inquiry, build_input
 from proxy.policy.memo import Memo, Memory, Remembered
+from proxy.policy.reading import new_engine
 from proxy.policy.reads import InputPath, Reader, Reads
 from proxy.policy.record import Told
 from proxy.policy.shown import cut, tree_of

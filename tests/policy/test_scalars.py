@@ -91,7 +91,7 @@ def test_what_passes_the_check_does_not_end_the_process() -> None:
     program = """
 import json, sys
 from proxy.errors import Refused
-from proxy.policy.embedded import new_engine
+from proxy.policy.reading import new_engine
 from proxy.policy.scalars import check_input
 
 engine = new_engine()
