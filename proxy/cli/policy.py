@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from proxy.cli import policy_eval, policy_explain, policy_input, policy_replay, policy_schema, policy_test
+from proxy.cli import (
+    policy_eval,
+    policy_explain,
+    policy_input,
+    policy_parity,
+    policy_replay,
+    policy_schema,
+    policy_test,
+)
 from proxy.cli.policy_case import CANNOT_RUN
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
@@ -25,6 +33,7 @@ def policy() -> None:
 app.command("eval")(policy_eval.evaluate)
 app.command("explain")(policy_explain.explain)
 app.command("input")(policy_input.show)
+app.command("parity")(policy_parity.compare)
 app.command("replay")(policy_replay.replay)
 app.command("schema")(policy_schema.show)
 app.command("test")(policy_test.run)

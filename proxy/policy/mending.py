@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from proxy.policy.scope import Statement
-from proxy.policy.syntax import LITERALS, Node, Rule, part, walk
+from proxy.policy.syntax import LITERALS, Node, Query, Rule, part, walk
 
 WALK: Final = "internal.walk"
 PRESENT: Final = "internal.present"
@@ -75,11 +75,14 @@ class Mending:
             self._require(rule, statement, b"internal.present(" + name + b")")
 
     def _require(self, rule: Rule, statement: Statement, call: bytes) -> None:
-        query, node = statement.query, statement.node
-        if not query["stmts"]:
+        if statement.query["stmts"]:
+            self.before(statement.query, statement.node, call)
+        else:
             end = self._end(rule.end)
             self.edits.add(Edit(end, end, 0, b" if " + call))
-            return
+
+    def before(self, query: Query, node: Node | None, call: bytes) -> None:
+        """Put a call before a statement of a query, under the same `with`; without one before all of them."""
         first = query["stmts"][0]["span"]
         span = first if node is None else node["span"]
         modifiers = b"" if node is None else self._modifiers(node)

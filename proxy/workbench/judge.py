@@ -61,6 +61,7 @@ class Judge:
     """
 
     def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
         self._connection = _Connection(socket_path)
 
     def load(self, text: str, data: Mapping[str, Any]) -> Refusal | None:

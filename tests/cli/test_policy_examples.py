@@ -18,7 +18,7 @@ from proxy.cli.policy import app
 from tests.opa import ROOT, opa_binary
 from tests.workbench.test_desk import CONFIG
 
-COMMANDS = ("eval", "input", "schema", "test")
+COMMANDS = ("eval", "input", "parity", "schema", "test")
 
 
 def examples(command: str) -> list[str]:
@@ -34,6 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     document = {"principal": {"kind": "user", "issuer": "corp", "groups": ["everybody"]},
                 "request": {"method": "GET", "path_segments": ["articles", "1"]}}  # fmt: skip
     (place / "input.json").write_text(json.dumps(document), encoding="utf-8")
+    record = {"type": "decision", "input": document}
+    (place / "decisions.jsonl").write_text(json.dumps(record), encoding="utf-8")
     (place / "bin").mkdir()
     (place / "bin" / "opa").symlink_to(opa_binary())
     (place / "bin" / "ztproxy").write_text(f'#!/bin/sh\nexec {sys.executable} -m proxy "$@"\n', encoding="utf-8")
