@@ -384,7 +384,7 @@ class Writer:
         return f"[{', '.join(items)}]"
 
     def _reference(self, kind: str, scope: Scope) -> str:
-        found = scope.of(kind) + SURE[kind] + UNSURE[kind]
+        found = scope.of(kind) + SURE.get(kind, []) + UNSURE.get(kind, [])
         found += [name for name, held in self._rules.items() if held == kind]
         return str(self.pick(found)) if found else self._literal(kind, 1)
 
