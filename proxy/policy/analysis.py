@@ -185,6 +185,10 @@ class _Checker:
         self._resting = None
         self._problems += self._modifiers.check(self._module, statement, scope, self._definedness.defined)
         self._resting = statement
+        for modifier in statement.modifiers:
+            replaced = self._rules.data_path(modifier["refr"], self._module, scope)
+            if replaced is not None:
+                self._rules.refers(self._rule.path, replaced)  # for OPA a rule that is replaced is read
         for root in statement.roots():
             self._expression(root, scope, content.get("expr") if kind == "Expr" and not statement.is_head else None)
         if kind == "SomeIn":

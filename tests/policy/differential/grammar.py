@@ -146,12 +146,13 @@ class Writer:
 
     def _decision(self) -> str:
         """Write what decides, as people do: an object with reasons, and a default."""
-        body, reasons = self._body(), [name for name, kind in self._rules.items() if kind == "set"]
+        body, other = self._body(), self._body()
+        reasons = [name for name, kind in self._rules.items() if kind == "set"]
         told = f"[why | some why in {self.pick(reasons)}]" if reasons else self._comprehension("[", "]", Scope(), 1)
         name = self._named("any")
         return (
             f'default {name} := {{"allow": false}}\n\n{name} := {{"allow": true, "reasons": {told}}} if {{\n{body}}}'
-            f' else := {{"allow": false, "reasons": {told}}} if {{\n{self._body()}}}'
+            f' else := {{"allow": false, "reasons": {told}}} if {{\n{other}}}'
         )
 
     def _several(self) -> str:
