@@ -12,6 +12,7 @@ from proxy.cli import (
     policy_eval,
     policy_explain,
     policy_input,
+    policy_new,
     policy_parity,
     policy_replay,
     policy_schema,
@@ -33,6 +34,7 @@ def policy() -> None:
 app.command("eval")(policy_eval.evaluate)
 app.command("explain")(policy_explain.explain)
 app.command("input")(policy_input.show)
+app.command("new")(policy_new.write)
 app.command("parity")(policy_parity.compare)
 app.command("replay")(policy_replay.replay)
 app.command("schema")(policy_schema.show)

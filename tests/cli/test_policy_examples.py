@@ -18,7 +18,7 @@ from proxy.cli.policy import app
 from tests.opa import ROOT, opa_binary
 from tests.workbench.test_desk import CONFIG
 
-COMMANDS = ("eval", "input", "parity", "schema", "test")
+COMMANDS = ("eval", "input", "new", "parity", "schema", "test")
 
 
 def examples(command: str) -> list[str]:
