@@ -69,8 +69,10 @@ class OPAServer:
         return True
 
     def hang(self) -> None:
-        """Let it live and do nothing."""
+        """Let it live and do nothing, from now on: its threads stop one after the other."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let it go on."""
