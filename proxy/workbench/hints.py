@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.policy.syntax import LITERALS, Module, Node, input_path, part, references
+from proxy.workbench.strings import strings_below
 
 Path = tuple[str, ...]
 
@@ -55,7 +56,7 @@ def read_hints(modules: Iterable[Module], data: Any) -> Hints:
             heads = [rule.key, rule.value, *rule.arguments]
             for statement in [*_statements([query for _, query in rule.bodies]), heads]:
                 _note(statement, module, hints, words)
-    for word in _strings(data):
+    for word in strings_below(data):
         if len(words) >= MOST_WORDS:
             break
         words[word] = None
@@ -117,15 +118,3 @@ def constant(node: Node) -> Any:
         if all(isinstance(key, str) for key, _ in pairs):
             return dict(pairs)
     raise NotConstant(kind)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
